@@ -1,0 +1,93 @@
+package job
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Duration is a time.Duration whose text is that of the API: the units of Go
+// and days, such as "1m30s", "250ms" or "2d". Days are exactly 24 hours.
+type Duration time.Duration
+
+const day = 24 * time.Hour
+
+// ErrInvalidDuration is returned for a text that is not a duration of the API.
+var ErrInvalidDuration = errors.New(`not a duration: want a text such as "250ms", "1m30s" or "2d"`)
+
+// ParseDuration reads a duration. It accepts what time.ParseDuration accepts
+// and the unit "d" in front of it; negative and overflowing ones are errors.
+func ParseDuration(text string) (Duration, error) {
+	rest := text
+	var days time.Duration
+	if i := strings.IndexByte(text, 'd'); i >= 0 {
+		n, err := strconv.ParseFloat(text[:i], 64)
+		if err != nil || n < 0 || math.IsNaN(n) || n > float64(math.MaxInt64/int64(day)) || strings.ContainsAny(text[:i], "eExXpPiI_+-") {
+			return 0, ErrInvalidDuration
+		}
+		days = time.Duration(n * float64(day))
+		rest = text[i+1:]
+		if rest == "" {
+			return Duration(days), nil
+		}
+	}
+	d, err := time.ParseDuration(rest)
+	if err != nil || d < 0 || strings.HasPrefix(rest, "-") || strings.HasPrefix(rest, "+") || d > math.MaxInt64-days {
+		return 0, ErrInvalidDuration
+	}
+	return Duration(days + d), nil
+}
+
+// String returns the shortest text that ParseDuration reads back: "2d12h",
+// "1m30s", "0s".
+func (d Duration) String() string {
+	v := time.Duration(d)
+	if v < 0 {
+		return "-" + Duration(-v).String()
+	}
+	var b strings.Builder
+	if v >= day {
+		b.WriteString(strconv.FormatInt(int64(v/day), 10) + "d")
+		v %= day
+		if v == 0 {
+			return b.String()
+		}
+	}
+	s := v.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	b.WriteString(s)
+	return b.String()
+}
+
+// Std returns the duration as the standard library's.
+func (d Duration) Std() time.Duration { return time.Duration(d) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := ParseDuration(string(text))
+	if err != nil {
+		return err
+	}
+	*d = v
+	return nil
+}
+
+// UnmarshalJSON implements json.Unmarshaler: a JSON string, nothing else.
+func (d *Duration) UnmarshalJSON(data []byte) error {
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return ErrInvalidDuration
+	}
+	return d.UnmarshalText([]byte(text))
+}
