@@ -28,7 +28,7 @@ func ParseDuration(text string) (Duration, error) {
 		if err != nil || n < 0 || math.IsNaN(n) || n > float64(math.MaxInt64/int64(day)) || strings.ContainsAny(text[:i], "eExXpPiI_+-") {
 			return 0, ErrInvalidDuration
 		}
-		days = time.Duration(n * float64(day))
+		days = time.Duration(math.Round(n * float64(day))) // 0.7d is 16h48m, not a nanosecond less
 		rest = text[i+1:]
 		if rest == "" {
 			return Duration(days), nil
@@ -42,29 +42,29 @@ func ParseDuration(text string) (Duration, error) {
 }
 
 // String returns the shortest text that ParseDuration reads back: "2d12h",
-// "1m30s", "0s".
+// "1m30s", "0s". A negative duration, which ParseDuration refuses, is that of
+// time.Duration.
 func (d Duration) String() string {
 	v := time.Duration(d)
-	if v < 0 {
-		return "-" + Duration(-v).String()
+	if v < day {
+		return shorten(v.String())
 	}
-	var b strings.Builder
-	if v >= day {
-		b.WriteString(strconv.FormatInt(int64(v/day), 10) + "d")
-		v %= day
-		if v == 0 {
-			return b.String()
-		}
+	days := strconv.FormatInt(int64(v/day), 10) + "d"
+	if v %= day; v == 0 {
+		return days
 	}
-	s := v.String()
+	return days + shorten(v.String())
+}
+
+// shorten drops the zero minutes and seconds that time.Duration writes.
+func shorten(s string) string {
 	if strings.HasSuffix(s, "m0s") {
 		s = s[:len(s)-2]
 	}
 	if strings.HasSuffix(s, "h0m") {
 		s = s[:len(s)-2]
 	}
-	b.WriteString(s)
-	return b.String()
+	return s
 }
 
 // Std returns the duration as the standard library's.

@@ -11,11 +11,16 @@ import (
 // its creation since the Unix epoch, the next 12 its shard, and the rest
 // random. Byte order, text order and order of creation (to the millisecond)
 // agree.
+//
+// 48 bits reach from 1970 to the year 10889; a time outside is moved to the
+// nearer end.
 type ID [16]byte
 
 const (
 	idPrefix = "job_"
 	idDigits = "0123456789abcdefghjkmnpqrstvwxyz" // Crockford's base32, lower case: sorts like the bytes
+
+	maxMillis = 1<<48 - 1
 
 	// IDLength is the length of an ID's text: "job_" and 26 digits.
 	IDLength = len(idPrefix) + 26
@@ -39,7 +44,7 @@ func NewID(at time.Time, shard int) ID {
 // are ignored. It is for tests and simulations that must be repeatable.
 func MakeID(at time.Time, shard int, random [9]byte) ID {
 	var id ID
-	ms := uint64(at.UnixMilli())
+	ms := uint64(min(max(at.UnixMilli(), 0), maxMillis))
 	binary.BigEndian.PutUint64(id[:8], ms<<16|uint64(shard&(MaxShards-1))<<4|uint64(random[0]&0x0f))
 	copy(id[8:], random[1:])
 	return id

@@ -1,6 +1,11 @@
 package job
 
-import "time"
+import (
+	"bytes"
+	"slices"
+	"time"
+	"unicode/utf8"
+)
 
 // Job is one unit of work: what a client enqueued, and what has become of it.
 // The payload is not part of it: it is stored and read separately, so that a
@@ -107,19 +112,29 @@ const MaxErrorKept = 512
 func (j *Job) Settled() bool { return j.Status.Terminal() }
 
 // AddAttempt appends a settled attempt, drops the oldest ones over
-// MaxAttemptsKept, and cuts the answer and the error to their bounds.
+// MaxAttemptsKept, and cuts the answer and the error to their bounds. The list
+// is copied: a Job copied earlier keeps the attempts it had.
 func (j *Job) AddAttempt(a Attempt) {
 	if len(a.Answer) > MaxAnswerKept {
-		a.Answer = a.Answer[:MaxAnswerKept]
+		// A copy, so that the whole answer is not kept in memory under it.
+		a.Answer = bytes.Clone(a.Answer[:MaxAnswerKept])
 	}
-	if len(a.Error) > MaxErrorKept {
-		a.Error = a.Error[:MaxErrorKept]
+	a.Error = cutText(a.Error, MaxErrorKept)
+	kept := j.Attempts[max(len(j.Attempts)-MaxAttemptsKept+1, 0):]
+	j.Attempts = append(slices.Clip(kept), a)
+}
+
+// cutText returns the beginning of s, at most limit bytes of it, without half a
+// character at its end.
+func cutText(s string, limit int) string {
+	if len(s) <= limit {
+		return s
 	}
-	if len(j.Attempts) >= MaxAttemptsKept {
-		n := copy(j.Attempts, j.Attempts[len(j.Attempts)-MaxAttemptsKept+1:])
-		j.Attempts = j.Attempts[:n]
+	end := limit
+	for end > limit-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
 	}
-	j.Attempts = append(j.Attempts, a)
+	return s[:end]
 }
 
 // Expired reports whether expires_at bars an attempt from starting at now.

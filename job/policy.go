@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -19,6 +20,8 @@ const (
 	BackoffList        Backoff = "list"        // delays[n−1], the last one repeated
 )
 
+var backoffs = []Backoff{BackoffExponential, BackoffLinear, BackoffFixed, BackoffList}
+
 // Jitter is how a delay is spread so that retries do not come all at once.
 type Jitter string
 
@@ -28,6 +31,8 @@ const (
 	JitterEqual Jitter = "equal" // uniform in [delay/2, delay]
 	JitterNone  Jitter = "none"  // exactly the delay
 )
+
+var jitters = []Jitter{JitterFull, JitterEqual, JitterNone}
 
 // Policy says how often and when a job is retried. A zero field is unset: it
 // falls through from the job to its queue to the server, field by field.
@@ -80,29 +85,20 @@ func (p *Policy) IsZero() bool {
 		p.Factor == 0 && p.MaxDelay == 0 && p.Jitter == "" && len(p.Delays) == 0 && len(p.FatalStatuses) == 0
 }
 
-// Over returns p with each unset field taken from base.
+// Over returns p with each unset field taken from base. A cap taken from base
+// is raised to the initial delay and the delays that p sets itself, so that a
+// default never cuts what was asked for. Resolve from the most specific on:
+// job.Over(queue).Over(server).
 func (p Policy) Over(base Policy) Policy {
-	if p.MaxAttempts == 0 {
-		p.MaxAttempts = base.MaxAttempts
+	if p.MaxDelay == 0 && base.MaxDelay != 0 { // before p has delays of base
+		p.MaxDelay = max(base.MaxDelay, p.InitialDelay, longest(p.Delays))
 	}
-	if p.MaxDuration == 0 {
-		p.MaxDuration = base.MaxDuration
-	}
-	if p.Backoff == "" {
-		p.Backoff = base.Backoff
-	}
-	if p.InitialDelay == 0 {
-		p.InitialDelay = base.InitialDelay
-	}
-	if p.Factor == 0 {
-		p.Factor = base.Factor
-	}
-	if p.MaxDelay == 0 {
-		p.MaxDelay = base.MaxDelay
-	}
-	if p.Jitter == "" {
-		p.Jitter = base.Jitter
-	}
+	p.MaxAttempts = cmp.Or(p.MaxAttempts, base.MaxAttempts)
+	p.MaxDuration = cmp.Or(p.MaxDuration, base.MaxDuration)
+	p.Backoff = cmp.Or(p.Backoff, base.Backoff)
+	p.InitialDelay = cmp.Or(p.InitialDelay, base.InitialDelay)
+	p.Factor = cmp.Or(p.Factor, base.Factor)
+	p.Jitter = cmp.Or(p.Jitter, base.Jitter)
 	if len(p.Delays) == 0 {
 		p.Delays = base.Delays
 	}
@@ -112,30 +108,23 @@ func (p Policy) Over(base Policy) Policy {
 	return p
 }
 
+func longest(delays []Duration) Duration {
+	if len(delays) == 0 {
+		return 0
+	}
+	return slices.Max(delays)
+}
+
 // Delay returns how long to wait after the nth failure, n counting from 1, and
 // spreads it with r. It is never negative and never over MaxDelay (or seven
 // days where that is unset), whatever the fields hold; the same seed gives the
-// same delays. p should be resolved (see Over).
+// same delays. p should be resolved (see Over); r must not be nil.
 func (p *Policy) Delay(n int, r *rand.Rand) time.Duration {
-	n = max(n, 1)
-	initial := float64(max(p.InitialDelay, 0))
-	var d float64
-	switch p.Backoff {
-	case BackoffLinear:
-		d = initial * float64(n)
-	case BackoffFixed:
-		d = initial
-	case BackoffList:
-		if len(p.Delays) > 0 {
-			d = float64(max(p.Delays[min(n, len(p.Delays))-1], 0))
-		}
-	default:
-		d = initial * math.Pow(max(p.Factor, 1), float64(n-1))
-	}
 	limit := float64(MaxPolicyDelay)
 	if p.MaxDelay > 0 {
 		limit = min(limit, float64(p.MaxDelay))
 	}
+	d := p.backoff(max(n, 1))
 	if !(d < limit) { // also where d is +Inf or NaN
 		d = limit
 	}
@@ -147,6 +136,26 @@ func (p *Policy) Delay(n int, r *rand.Rand) time.Duration {
 		d *= r.Float64()
 	}
 	return time.Duration(d)
+}
+
+// backoff returns the delay after the nth failure in nanoseconds, neither
+// capped nor spread. In floating point it overflows to +Inf, not to a negative.
+func (p *Policy) backoff(n int) float64 {
+	initial := float64(max(p.InitialDelay, 0))
+	switch p.Backoff {
+	case BackoffLinear:
+		return initial * float64(n)
+	case BackoffFixed:
+		return initial
+	case BackoffList:
+		if len(p.Delays) == 0 {
+			return 0
+		}
+		return float64(max(p.Delays[min(n, len(p.Delays))-1], 0))
+	default:
+		growth := math.Pow(max(p.Factor, 1), float64(n-1))
+		return initial * min(growth, math.MaxFloat64) // 0 × +Inf would be NaN, not 0
+	}
 }
 
 // Fatal reports whether an answer with that status kills the job at once.
@@ -164,7 +173,7 @@ type FieldError struct {
 func (e FieldError) Error() string { return e.Field + ": " + e.Message }
 
 // Validate returns what is wrong with the fields that are set, each field
-// prefixed with prefix.
+// prefixed with prefix. An unset field is never wrong: it falls through.
 func (p *Policy) Validate(prefix string) []FieldError {
 	var errs []FieldError
 	bad := func(field, format string, args ...any) {
@@ -176,45 +185,44 @@ func (p *Policy) Validate(prefix string) []FieldError {
 	if p.MaxDuration != 0 && (p.MaxDuration < Duration(time.Second) || p.MaxDuration > MaxPolicyDuration) {
 		bad("max_duration", "must be from 1s to %s", MaxPolicyDuration)
 	}
-	switch p.Backoff {
-	case "", BackoffExponential, BackoffLinear, BackoffFixed, BackoffList:
-	default:
+	if p.Backoff != "" && !slices.Contains(backoffs, p.Backoff) {
 		bad("backoff", "must be exponential, linear, fixed or list")
 	}
-	if p.Backoff == BackoffList && len(p.Delays) == 0 {
-		bad("delays", "must have at least one entry where backoff is list")
-	}
-	if p.InitialDelay != 0 && (p.InitialDelay < Duration(time.Millisecond) || p.InitialDelay > MaxPolicyDelay) {
+	if badDelay(p.InitialDelay) {
 		bad("initial_delay", "must be from 1ms to %s", MaxPolicyDelay)
 	}
-	if p.Factor != 0 && !(p.Factor >= 1 && p.Factor <= MaxPolicyFactor) {
+	if p.Factor != 0 && !(p.Factor >= 1 && p.Factor <= MaxPolicyFactor) { // also where it is NaN
 		bad("factor", "must be from 1 to %d", MaxPolicyFactor)
 	}
-	if p.MaxDelay != 0 && (p.MaxDelay < Duration(time.Millisecond) || p.MaxDelay > MaxPolicyDelay) {
+	if badDelay(p.MaxDelay) {
 		bad("max_delay", "must be from 1ms to %s", MaxPolicyDelay)
 	}
-	switch p.Jitter {
-	case "", JitterFull, JitterEqual, JitterNone:
-	default:
+	if p.Jitter != "" && !slices.Contains(jitters, p.Jitter) {
 		bad("jitter", "must be full, equal or none")
+	}
+	p.validateLists(bad)
+	return errs
+}
+
+func (p *Policy) validateLists(bad func(field, format string, args ...any)) {
+	if p.Backoff == BackoffList && len(p.Delays) == 0 {
+		bad("delays", "must have at least one entry where backoff is list")
 	}
 	if len(p.Delays) > MaxPolicyEntries {
 		bad("delays", "must have at most %d entries", MaxPolicyEntries)
 	}
-	for i, d := range p.Delays {
-		if d < 0 || d > MaxPolicyDelay {
-			bad(fmt.Sprintf("delays[%d]", i), "must be from 0s to %s", MaxPolicyDelay)
-			break
-		}
+	wrong := func(d Duration) bool { return d < 0 || d > MaxPolicyDelay }
+	if i := slices.IndexFunc(p.Delays, wrong); i >= 0 {
+		bad(fmt.Sprintf("delays[%d]", i), "must be from 0s to %s", MaxPolicyDelay)
 	}
 	if len(p.FatalStatuses) > MaxPolicyEntries {
 		bad("fatal_statuses", "must have at most %d entries", MaxPolicyEntries)
 	}
-	for i, s := range p.FatalStatuses {
-		if s < 300 || s > 599 {
-			bad(fmt.Sprintf("fatal_statuses[%d]", i), "must be an HTTP status from 300 to 599")
-			break
-		}
+	if i := slices.IndexFunc(p.FatalStatuses, func(s int) bool { return s < 300 || s > 599 }); i >= 0 {
+		bad(fmt.Sprintf("fatal_statuses[%d]", i), "must be an HTTP status from 300 to 599")
 	}
-	return errs
+}
+
+func badDelay(d Duration) bool {
+	return d != 0 && (d < Duration(time.Millisecond) || d > MaxPolicyDelay)
 }

@@ -39,10 +39,13 @@ func CheckName(s string) string {
 }
 
 // CheckKey returns what a job's key must be where s is not one, and "" where it
-// is: UTF-8 of 1 to 256 bytes without control characters. A job without a key
-// has none to check.
+// is: UTF-8 of 1 to 256 bytes without control characters, and without a space at
+// either end. A job without a key has none to check.
 func CheckKey(s string) string {
-	return checkText(s, 1, MaxKeyLength)
+	if msg := checkText(s, 1, MaxKeyLength); msg != "" {
+		return msg
+	}
+	return checkEnds(s)
 }
 
 // CheckType returns what a job's type must be where s is not one, and "" where
@@ -87,9 +90,17 @@ func CheckIdempotencyKey(s string) string {
 	if msg := checkText(s, 1, MaxIdempotencyKeyLength); msg != "" {
 		return msg
 	}
-	// As a header the key would lose outer spaces, and so be another key.
-	if strings.TrimSpace(s) != s || !allRunes(s, isVisible) {
-		return "must have visible characters only, with no space at either end"
+	if !allRunes(s, isVisible) {
+		return "must have visible characters and plain spaces only"
+	}
+	return checkEnds(s)
+}
+
+// checkEnds is for what travels in a header: there outer spaces are lost, which
+// would make it another key and break the signature over it.
+func checkEnds(s string) string {
+	if strings.TrimSpace(s) != s {
+		return "must not begin or end with a space"
 	}
 	return ""
 }
@@ -115,8 +126,10 @@ func validLabelKey(s string) bool {
 func isLowerOrDigit(c byte) bool  { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
 func isLetterOrDigit(c byte) bool { return isLowerOrDigit(c) || 'A' <= c && c <= 'Z' }
 func isNameByte(c byte) bool      { return isLowerOrDigit(c) || c == '.' || c == '_' || c == '-' }
-func isLabelByte(c byte) bool     { return isLetterOrDigit(c) || c == '.' || c == '_' || c == '/' || c == '-' }
-func isTypeByte(c byte) bool      { return isLabelByte(c) || c == ':' }
+func isLabelByte(c byte) bool {
+	return isLetterOrDigit(c) || c == '.' || c == '_' || c == '/' || c == '-'
+}
+func isTypeByte(c byte) bool { return isLabelByte(c) || c == ':' }
 
 func isNotControl(r rune) bool { return !unicode.IsControl(r) }
 func isVisible(r rune) bool    { return r == ' ' || unicode.IsGraphic(r) && !unicode.IsSpace(r) }
