@@ -1,0 +1,223 @@
+// Package store keeps jobs, lanes, timers, claims, the inbox, documents and
+// counts. It is written once, over the ordered map of any engine.
+//
+// It promises that what Enqueue and Commit acknowledged survives a crash as
+// the engine declares it, that a commit is atomic, that a commit of a node that
+// lost its shard changes nothing, and that no read slows down as finished jobs
+// pile up. It holds no opinion on what should run when: that is the
+// dispatcher's, who owns a shard (see Owner) and is the only one to change a
+// stored job. Anybody may enqueue, read, and put commands into the inbox.
+//
+// Where a waiting job stands. A job that is ready stands in its lane, an index
+// by (queue, priority, key, seq). A job that is due later, or that has been
+// pushed before, stands among the timers, by (due, id). A job that is being
+// pushed stands in a claim record and nowhere else. The key layout is drawn in
+// keys.go.
+package store
+
+import (
+	"time"
+
+	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/store/engine"
+)
+
+// NewJob is a job to be enqueued. Job must have ID, Queue, Type, Priority,
+// ContentType, CreatedAt, PayloadSize and Status (Waiting) set; its Due is zero
+// for a job that is ready at once. Job and Payload must not be changed
+// afterwards.
+type NewJob struct {
+	Job     *job.Job
+	Payload []byte
+	// Digest stands for the request's body as sent: a repeated idempotency key
+	// with another digest is a conflict.
+	Digest [32]byte
+}
+
+// Enqueued is what became of one NewJob.
+type Enqueued struct {
+	// Job is the stored job: the new one, or the one that holds the idempotency
+	// key.
+	Job *job.Job
+	// Existing says that the idempotency key was already held by Job, with the
+	// same digest; nothing was stored.
+	Existing bool
+	// Conflict says that it is held by Job with another digest; nothing was
+	// stored.
+	Conflict bool
+}
+
+// Arrivals are new jobs of one shard that one batch made visible, in the order
+// of their sequence numbers. Delayed jobs have no number.
+type Arrivals struct {
+	Shard int
+	// Ready jobs have the numbers FirstSeq, FirstSeq+1, and so on.
+	FirstSeq uint64
+	Ready    []*Entry
+	// NextDue is the earliest time at which a timer of the batch fires; zero
+	// where it has none.
+	NextDue time.Time
+}
+
+// Entry is a waiting job with its payload and the place where it stands.
+type Entry struct {
+	Job     *job.Job
+	Payload []byte
+	Place   Place
+	// Seq is the lane's sequence number where Place is InLane.
+	Seq uint64
+}
+
+// Size returns how much memory an entry is counted with, in bytes.
+func (e *Entry) Size() int { return len(e.Payload) + entryOverhead }
+
+// entryOverhead is what an entry costs beside its payload: the job's struct and
+// strings, its attempts and the dispatcher's item, measured on typical jobs.
+const entryOverhead = 1 << 10
+
+// Place is where a job stands in the store.
+type Place uint8
+
+// The places.
+const (
+	Nowhere Place = iota // terminal, or not stored
+	InLane
+	InTimers
+	InClaim
+)
+
+// Lane names the jobs of one priority of one queue, over all keys.
+type Lane struct {
+	Queue    string
+	Priority job.Priority
+}
+
+// TimerKind says what has to be done when a timer fires.
+type TimerKind uint8
+
+// The kinds of timers. The numbers are stored and must not change.
+const (
+	TimerDue     TimerKind = 1 // the job is ready for its next attempt
+	TimerExpire  TimerKind = 2 // expires_at has come
+	TimerRelease TimerKind = 3 // the job's idempotency key is free again
+)
+
+// Timer is a due timer with its job.
+type Timer struct {
+	Kind TimerKind
+	At   time.Time
+	ID   job.ID
+	// Entry is the job as it stands, with its payload where Kind is TimerDue;
+	// nil where the job is not there any more.
+	Entry *Entry
+}
+
+// CommandKind is what a client asks of a shard's owner.
+type CommandKind uint8
+
+// The kinds of commands. The numbers are stored and must not change.
+const (
+	CommandCancel CommandKind = 1 // a waiting job, also while it is being pushed
+	CommandRetry  CommandKind = 2 // a terminal job, under a new incarnation
+	CommandRunNow CommandKind = 3 // a waiting job, at once
+	CommandDelete CommandKind = 4 // a terminal job, with all that is stored of it
+)
+
+// Command is one entry of a shard's inbox.
+type Command struct {
+	// Seq is its place in the inbox.
+	Seq  uint64
+	Kind CommandKind
+	ID   job.ID
+	At   time.Time
+	// Entry is the job as it stands, without its payload; nil where it is not
+	// there. Only ReadInbox fills it.
+	Entry *Entry
+}
+
+// Claim is the record of one batch of pushes: while it is there, its jobs are
+// being pushed by its writer.
+type Claim struct {
+	// Number is that of the commit that wrote it.
+	Number  uint64
+	Entries []ClaimEntry
+}
+
+// ClaimEntry is one push of a claim.
+type ClaimEntry struct {
+	Entry    *Entry
+	Attempt  int
+	Worker   string
+	Started  time.Time
+	Deadline time.Time
+}
+
+// Standing is where a job stands and how it is counted: what a commit has to
+// know to take it away from there.
+type Standing struct {
+	Status job.Status
+	Place  Place
+	// Due is the stored job's Due; it is part of the timer's key.
+	Due time.Time
+	// Seq is the lane's sequence number, 0 where it is not known: the lane's
+	// entry is then left behind, found stale when the lane is read, and removed.
+	Seq uint64
+	// Retrying says that a timer is counted as retrying and not as scheduled.
+	Retrying bool
+}
+
+// Standing returns where the entry stands.
+func (e *Entry) Standing() Standing {
+	return Standing{e.Job.Status, e.Place, e.Job.Due, e.Seq, Retrying(e.Job)}
+}
+
+// Settle is a change of one stored job.
+type Settle struct {
+	// Job is its new state, stored as it is: either terminal, or Waiting with
+	// Due set, in which case it is put among the timers.
+	Job *job.Job
+	// Was is where it stood before the change.
+	Was Standing
+	// Answer is the worker's whole answer, kept as the result with its content
+	// type; nil keeps what is stored.
+	Answer     []byte
+	AnswerType string
+}
+
+// Commit is one fenced, atomic change of a shard by its owner.
+type Commit struct {
+	// Claim are the pushes that begin when the commit is durable. Their entries
+	// leave their lanes and timers.
+	Claim []ClaimEntry
+	// ClaimsDone are the numbers of claim records whose last live entry this
+	// commit, or an earlier one, settled.
+	ClaimsDone []uint64
+	Settle     []Settle
+	// Promote are due jobs that move from the timers to the end of their lanes,
+	// since they cannot be pushed now.
+	Promote []*Entry
+	// TimersDone are fired timers of the kinds TimerExpire and TimerRelease, and
+	// TimerDue ones that have become stale. A TimerRelease among them also frees
+	// the idempotency key, if its job is terminal or gone.
+	TimersDone []Timer
+	// Consumed are the inbox entries that this commit answers.
+	Consumed []uint64
+	// Delete are terminal jobs to be removed with all that is stored of them.
+	Delete []*job.Job
+}
+
+// Empty reports whether the commit would change nothing.
+func (c *Commit) Empty() bool {
+	return len(c.Claim)+len(c.ClaimsDone)+len(c.Settle)+len(c.Promote)+len(c.TimersDone)+len(c.Consumed)+len(c.Delete) == 0
+}
+
+// Retrying reports whether a waiting job among the timers is counted as
+// retrying rather than as scheduled.
+func Retrying(j *job.Job) bool { return j.Failures > 0 || j.Losses > 0 }
+
+// Re-exported so that callers above the store need not know the engine.
+var (
+	ErrUnavailable = engine.ErrUnavailable
+	ErrFenced      = engine.ErrFenced
+	ErrHistory     = engine.ErrHistory
+)
