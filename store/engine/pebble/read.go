@@ -1,0 +1,173 @@
+package pebble
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/orchestrix/orchestrix/store/engine"
+)
+
+// Get returns the values of the keys. See engine.Engine.
+func (e *Engine) Get(ctx context.Context, n int, keys ...[]byte) ([][]byte, error) {
+	for _, key := range keys {
+		if err := checkKey(key); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := e.enterShard(ctx, n); err != nil {
+		return nil, err
+	}
+	defer e.life.RUnlock()
+	sc := e.getScratch()
+	defer e.putScratch(sc)
+	values := make([][]byte, len(keys))
+	var a arena
+	for i, key := range keys {
+		sc.key = appendKey(sc.key[:0], n, spaceMap, key)
+		value, err := e.get(sc.key, &a)
+		if err != nil {
+			return nil, e.readError("get from", n, err)
+		}
+		values[i] = value
+	}
+	return values, nil
+}
+
+func (e *Engine) get(key []byte, a *arena) ([]byte, error) {
+	value, closer, err := e.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a.copy(value), closer.Close()
+}
+
+// Scan returns the entries of a range. See engine.Engine.
+func (e *Engine) Scan(ctx context.Context, n int, r engine.Range) ([]engine.Entry, error) {
+	err := errors.Join(checkLimit(r.Limit), checkBound(r.From), checkBound(r.To))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := e.enterShard(ctx, n); err != nil {
+		return nil, err
+	}
+	defer e.life.RUnlock()
+	if r.To != nil && bytes.Compare(r.From, r.To) >= 0 {
+		return nil, nil
+	}
+	it, err := e.iterate(appendKey(nil, n, spaceMap, r.From), appendBound(nil, n, spaceMap, r.To))
+	if err != nil {
+		return nil, e.readError("scan", n, err)
+	}
+	entries, err := collect(it, r)
+	if err = errors.Join(err, it.Close()); err != nil {
+		return nil, e.readError("scan", n, err)
+	}
+	return entries, nil
+}
+
+func (e *Engine) iterate(lower, upper []byte) (*pebble.Iterator, error) {
+	return e.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+}
+
+// collect copies entries until the range's limit or its end.
+func collect(it *pebble.Iterator, r engine.Range) ([]engine.Entry, error) {
+	begin, step := it.First, it.Next
+	if r.Reverse {
+		begin, step = it.Last, it.Prev
+	}
+	var a arena
+	var entries []engine.Entry
+	for ok := begin(); ok && len(entries) < r.Limit; ok = step() {
+		if entries == nil {
+			entries = make([]engine.Entry, 0, min(r.Limit, 128))
+		}
+		en := engine.Entry{Key: a.copy(it.Key()[prefixLength:])}
+		if !r.KeysOnly {
+			value, err := it.ValueAndErr()
+			if err != nil {
+				return nil, err
+			}
+			en.Value = a.copy(value)
+		}
+		entries = append(entries, en)
+	}
+	return entries, it.Error()
+}
+
+// Counters returns the values of the named counters. See engine.Engine.
+func (e *Engine) Counters(ctx context.Context, n int, names ...[]byte) ([]int64, error) {
+	for _, name := range names {
+		if err := checkKey(name); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := e.enterShard(ctx, n); err != nil {
+		return nil, err
+	}
+	defer e.life.RUnlock()
+	sc := e.getScratch()
+	defer e.putScratch(sc)
+	values := make([]int64, len(names))
+	for i, name := range names {
+		sc.key = appendKey(sc.key[:0], n, spaceCounters, name)
+		value, err := e.readCounter(sc.key)
+		if err != nil {
+			return nil, e.readError("counters of", n, err)
+		}
+		values[i] = value
+	}
+	return values, nil
+}
+
+// ScanCounters returns counters by name. See engine.Engine.
+func (e *Engine) ScanCounters(ctx context.Context, n int, prefix, after []byte, limit int) ([]engine.Counter, error) {
+	err := errors.Join(checkLimit(limit), checkBound(prefix), checkBound(after))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := e.enterShard(ctx, n); err != nil {
+		return nil, err
+	}
+	defer e.life.RUnlock()
+	lower := appendKey(nil, n, spaceCounters, prefix)
+	if after != nil && bytes.Compare(after, prefix) >= 0 {
+		lower = append(appendKey(nil, n, spaceCounters, after), 0)
+	}
+	upper := appendAfterPrefix(nil, n, spaceCounters, prefix)
+	if bytes.Compare(lower, upper) >= 0 {
+		return nil, nil
+	}
+	it, err := e.iterate(lower, upper)
+	if err != nil {
+		return nil, e.readError("counters of", n, err)
+	}
+	counters, err := collectCounters(it, limit)
+	if err = errors.Join(err, it.Close()); err != nil {
+		return nil, e.readError("counters of", n, err)
+	}
+	return counters, nil
+}
+
+// collectCounters needs not look for zeros: writer.counter leaves none.
+func collectCounters(it *pebble.Iterator, limit int) ([]engine.Counter, error) {
+	var counters []engine.Counter
+	for ok := it.First(); ok && len(counters) < limit; ok = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return nil, err
+		}
+		number, err := decodeCounter(value)
+		if err != nil {
+			return nil, err
+		}
+		name := bytes.Clone(it.Key()[prefixLength:])
+		counters = append(counters, engine.Counter{Name: name, Value: number})
+	}
+	return counters, it.Error()
+}
