@@ -152,7 +152,7 @@ func (j *Job) Display(now time.Time, running bool) string {
 		return j.Status.String()
 	case running:
 		return ShownRunning
-	case j.Failures > 0 || j.Losses > 0:
+	case j.Due.After(now) && (j.Failures > 0 || j.Losses > 0):
 		return ShownRetrying
 	case j.Due.After(now):
 		return ShownScheduled
@@ -165,7 +165,7 @@ func (j *Job) Display(now time.Time, running bool) string {
 const (
 	ShownScheduled = "scheduled" // due later
 	ShownPending   = "pending"   // due, waiting for capacity
-	ShownRetrying  = "retrying"  // has failed, waits for its next attempt
+	ShownRetrying  = "retrying"  // has failed, and its next attempt is due later
 	ShownRunning   = "running"   // being pushed
 )
 
