@@ -65,8 +65,8 @@ A terminal job shows its status. Of a waiting job the store knows only that it w
 | shown | when |
 | --- | --- |
 | ` + "`running`" + ` | it is being pushed now |
-| ` + "`retrying`" + ` | an attempt has failed or was lost, and the next one has not begun |
-| ` + "`scheduled`" + ` | its time has not come |
+| ` + "`retrying`" + ` | an attempt has failed or was lost, and the next one is due later |
+| ` + "`scheduled`" + ` | its first attempt is due later |
 | ` + "`pending`" + ` | it is due and waits for capacity |
 
 ## How an attempt ends
