@@ -1,0 +1,95 @@
+package push
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/orchestrix/orchestrix/webhook"
+)
+
+// DestinationConfig is what a Destination is built from.
+type DestinationConfig struct {
+	// Name is the worker's; empty for an ad-hoc URL.
+	Name string
+	URL  string
+	// Headers are the worker's own, as ValidateHeaders accepts them.
+	Headers map[string]string
+	// Secrets sign every push: one, or several while a secret rotates.
+	Secrets []webhook.Secret
+}
+
+// Destination is where pushes go, prepared once: the URL is parsed, the
+// headers are laid out, the signer is ready. It is immutable and may be used
+// concurrently; a changed configuration is a new Destination.
+type Destination struct {
+	name    string
+	target  *target
+	start   string // request line and host header
+	headers map[string]string
+	static  string // the worker's headers as they are sent
+	signer  *webhook.Signer
+}
+
+// NewDestination prepares a destination. It fails on what CheckURL and
+// ValidateHeaders refuse, and without a secret: no push is unsigned.
+func NewDestination(c DestinationConfig) (*Destination, error) {
+	t, err := parseURL(c.URL)
+	if err != nil {
+		return nil, fmt.Errorf("url %w", err)
+	}
+	if errs := ValidateHeaders("headers", c.Headers); len(errs) > 0 {
+		return nil, errs[0]
+	}
+	signer, err := webhook.NewSigner(c.Secrets...)
+	if err != nil {
+		return nil, err
+	}
+	d := &Destination{
+		name: c.Name, target: t, signer: signer,
+		start:   "POST " + t.path + " HTTP/1.1\r\nhost: " + t.hostPort + "\r\n",
+		headers: make(map[string]string, len(c.Headers)),
+	}
+	for name, value := range c.Headers {
+		d.headers[strings.ToLower(name)] = value
+	}
+	d.static = string(d.appendHeaders(nil, nil))
+	return d, nil
+}
+
+// Name returns the worker's name; empty for an ad-hoc URL.
+func (d *Destination) Name() string { return d.name }
+
+// URL returns where the pushes go, without the query, which may hold a secret.
+func (d *Destination) URL() string { return d.target.shown }
+
+// Address returns the host and port that are dialled.
+func (d *Destination) Address() string { return d.target.address() }
+
+// appendHeaders appends the worker's headers but for those that the job has
+// too, whatever their case.
+func (d *Destination) appendHeaders(dst []byte, overridden map[string]string) []byte {
+	for _, name := range slices.Sorted(maps.Keys(d.headers)) {
+		if !hasHeader(overridden, name) {
+			dst = appendHeader(dst, name, d.headers[name])
+		}
+	}
+	return dst
+}
+
+func hasHeader(headers map[string]string, lower string) bool {
+	for name := range headers {
+		if strings.EqualFold(name, lower) {
+			return true
+		}
+	}
+	return false
+}
+
+func appendHeader(dst []byte, name, value string) []byte {
+	dst = append(dst, name...)
+	dst = append(dst, ": "...)
+	dst = append(dst, value...)
+	return append(dst, "\r\n"...)
+}

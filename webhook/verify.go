@@ -1,0 +1,235 @@
+package webhook
+
+import (
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// DefaultTolerance is how far the time of a push may lie from the verifier's
+// clock, in either direction. It is that of the Standard Webhooks libraries.
+const DefaultTolerance = 5 * time.Minute
+
+// The bounds of what a Verifier looks at. Whatever is over them is refused
+// before anything is hashed.
+const (
+	maxIDLength   = 256
+	maxOwnHeaders = 64
+)
+
+// Why a push was refused. Each may be wrapped with the header's name.
+var (
+	ErrMissingHeader       = errors.New("webhook: header is missing")
+	ErrDuplicateHeader     = errors.New("webhook: header is given more than once")
+	ErrMalformedHeader     = errors.New("webhook: header is malformed")
+	ErrTimestampMalformed  = errors.New("webhook: timestamp is malformed")
+	ErrTimestampTooOld     = errors.New("webhook: timestamp is too old")
+	ErrTimestampTooNew     = errors.New("webhook: timestamp is too new")
+	ErrNoMatchingSignature = errors.New("webhook: no signature matches")
+)
+
+// Verifier checks that a push was signed with one of the secrets, not long ago.
+// Its fields must not be changed while it is used; Verify may be called
+// concurrently.
+type Verifier struct {
+	// Secrets are those that are accepted: two while a secret rotates.
+	Secrets []Secret
+	// Tolerance bounds the push's age, and how far it may lie in the future.
+	// Zero or less means DefaultTolerance.
+	Tolerance time.Duration
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// AllowPlain accepts a request without a single orchestrix-* header by its
+	// webhook-signature alone, as another Standard Webhooks sender would send
+	// it. Without it orchestrix-signature is always required: who could strip
+	// all of these headers from a push would otherwise pass.
+	AllowPlain bool
+}
+
+// Verify reports whether header and body are those of a signed push: nil, or
+// an error that matches one of this package's. body is the request's body as it
+// was received, byte by byte.
+//
+// Both signatures must match, each under any of the secrets. Every
+// orchestrix-* header is covered, so one that was added, removed, changed or
+// repeated on the way is refused.
+func (v *Verifier) Verify(header http.Header, body []byte) error {
+	m, err := readMessage(header)
+	if err != nil {
+		return err
+	}
+	if err := v.checkTime(m.timestamp); err != nil {
+		return err
+	}
+	if len(v.Secrets) == 0 || slices.ContainsFunc(v.Secrets, Secret.IsZero) {
+		return ErrNoSecret
+	}
+	signatures, err := parseSignatures(m.signature)
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, HeaderSignature)
+	}
+	st := newSigning(v.Secrets)
+	st.begin(m.id, m.timestamp)
+	if !st.matches(&signatures, body) {
+		return fmt.Errorf("%w: %s", ErrNoMatchingSignature, HeaderSignature)
+	}
+	if m.own == "" && len(m.lines) == 0 && v.AllowPlain {
+		return nil
+	}
+	return m.verifyOwn(st, body)
+}
+
+func (m *message) verifyOwn(st *signing, body []byte) error {
+	if m.own == "" {
+		return fmt.Errorf("%w: %s", ErrMissingHeader, HeaderOwnSignature)
+	}
+	signatures, err := parseSignatures(m.own)
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, HeaderOwnSignature)
+	}
+	st.prefix = append(st.prefix, m.lines.canonical()...)
+	if !st.matches(&signatures, st.hexDigest(body)) {
+		return fmt.Errorf("%w: %s", ErrNoMatchingSignature, HeaderOwnSignature)
+	}
+	return nil
+}
+
+// matches compares every signature with that of every secret, without an early
+// end: the time does not tell which one was near.
+func (st *signing) matches(signatures *signatureList, content []byte) bool {
+	found := 0
+	for i := range st.macs {
+		want := st.mac(i, content)
+		for j := range signatures.v1[:signatures.n] {
+			found |= subtle.ConstantTimeCompare(signatures.v1[j][:], want)
+		}
+	}
+	return found == 1
+}
+
+func (v *Verifier) checkTime(timestamp int64) error {
+	now := time.Now
+	if v.Now != nil {
+		now = v.Now
+	}
+	tolerance := v.Tolerance
+	if tolerance <= 0 {
+		tolerance = DefaultTolerance
+	}
+	signed, current := time.Unix(timestamp, 0), now()
+	if current.Sub(signed) > tolerance {
+		return ErrTimestampTooOld
+	}
+	if signed.Sub(current) > tolerance {
+		return ErrTimestampTooNew
+	}
+	return nil
+}
+
+// message is what a request's headers say of its signatures.
+type message struct {
+	id, signature, own string
+	timestamp          int64
+	lines              headerLines
+}
+
+// readMessage reads the headers in one pass, whatever the case of their names:
+// not every http.Header was filled by net/http.
+func readMessage(header http.Header) (*message, error) {
+	m, timestamp := &message{}, ""
+	for key, values := range header {
+		name := signedName(key)
+		if name == "" {
+			continue
+		}
+		if len(values) != 1 {
+			return nil, fmt.Errorf("%w: %s", ErrDuplicateHeader, name)
+		}
+		var field *string
+		switch name {
+		case HeaderID:
+			field = &m.id
+		case HeaderTimestamp:
+			field = &timestamp
+		case HeaderSignature:
+			field = &m.signature
+		case HeaderOwnSignature:
+			field = &m.own
+		default:
+			if len(m.lines) == maxOwnHeaders {
+				return nil, fmt.Errorf("%w: too many %s* headers", ErrMalformedHeader, HeaderPrefix)
+			}
+			m.lines = append(m.lines, headerLine{name, strings.TrimSpace(values[0])})
+			continue
+		}
+		if *field != "" {
+			return nil, fmt.Errorf("%w: %s", ErrDuplicateHeader, name)
+		}
+		*field = values[0]
+	}
+	return m, m.check(timestamp)
+}
+
+// signedName returns the lower-case name of a header that matters here, or "".
+func signedName(key string) string {
+	const prefix = "webhook-"
+	if len(key) > len(HeaderPrefix) && strings.EqualFold(key[:len(HeaderPrefix)], HeaderPrefix) {
+		return strings.ToLower(key)
+	}
+	if len(key) > len(prefix) && strings.EqualFold(key[:len(prefix)], prefix) {
+		switch name := strings.ToLower(key); name {
+		case HeaderID, HeaderTimestamp, HeaderSignature:
+			return name
+		}
+	}
+	return ""
+}
+
+func (m *message) check(timestamp string) error {
+	for _, h := range [...]headerLine{{HeaderID, m.id}, {HeaderTimestamp, timestamp}, {HeaderSignature, m.signature}} {
+		if h.value == "" {
+			return fmt.Errorf("%w: %s", ErrMissingHeader, h.name)
+		}
+	}
+	// With a dot in it, "<id>.<timestamp>.<body>" could be read in two ways.
+	if len(m.id) > maxIDLength || strings.Contains(m.id, ".") {
+		return fmt.Errorf("%w: %s", ErrMalformedHeader, HeaderID)
+	}
+	seen := make(map[string]bool, len(m.lines))
+	for _, l := range m.lines {
+		if seen[l.name] {
+			return fmt.Errorf("%w: %s", ErrDuplicateHeader, l.name)
+		}
+		if strings.ContainsAny(l.value, "\r\n\x00") {
+			return fmt.Errorf("%w: %s", ErrMalformedHeader, l.name)
+		}
+		seen[l.name] = true
+	}
+	var err error
+	m.timestamp, err = parseTimestamp(timestamp)
+	return err
+}
+
+// parseTimestamp accepts the one decimal text of a positive number of at most
+// 12 digits: what is signed is the text.
+func parseTimestamp(text string) (int64, error) {
+	const maxDigits = 12
+	if text == "" || len(text) > maxDigits || text[0] < '1' || text[0] > '9' {
+		return 0, ErrTimestampMalformed
+	}
+	for i := range len(text) {
+		if text[i] < '0' || text[i] > '9' {
+			return 0, ErrTimestampMalformed
+		}
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0, ErrTimestampMalformed
+	}
+	return n, nil
+}
