@@ -1,0 +1,59 @@
+# Everything a developer does here, by name. "make" alone lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# What to test, and with what more: make test PKG=./store/... TESTFLAGS='-v -run TestLane'
+PKG ?= ./...
+TESTFLAGS ?=
+# The simulator's seeds, how long each fuzz target runs, which benchmarks.
+SEEDS ?= 10000
+FUZZTIME ?= 20s
+BENCH ?= .
+
+.PHONY: help
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## start a server with a sample worker and sample jobs
+	go run ./cmd/orchestrix dev
+
+.PHONY: build
+build: ## build bin/orchestrix
+	CGO_ENABLED=0 go build -trimpath -o bin/orchestrix ./cmd/orchestrix
+
+.PHONY: test
+test: ## install what the tests need and run all of them, with the race detector
+	@tools/need-cc.sh
+	go test -race -timeout 20m $(TESTFLAGS) $(PKG)
+
+.PHONY: short
+short: ## run the tests in their short form, in under a minute
+	go test -short -timeout 5m $(TESTFLAGS) $(PKG)
+
+.PHONY: sim
+sim: ## run the simulator of the shard state machine over SEEDS seeds
+	go test ./dispatcher -run '^TestSimulation$$' -count=1 -timeout 30m -seeds=$(SEEDS) $(TESTFLAGS)
+
+.PHONY: bench
+bench: ## run the benchmarks
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 30m $(TESTFLAGS) $(PKG)
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME
+	tools/fuzz.sh $(FUZZTIME)
+
+.PHONY: lint
+lint: ## run the linters
+	program=$$(tools/build.sh golangci-lint); "$$program" run $(PKG)
+
+.PHONY: fmt
+fmt: ## format the sources
+	program=$$(tools/build.sh gofumpt); "$$program" -l -w .
+
+.PHONY: clean
+clean: ## remove what was built here; never data
+	rm -rf bin
+	find . -name .git -prune -o -type f \( -name '*.test' -o -name '*.prof' -o -name '*.out' \) -exec rm -f {} +
