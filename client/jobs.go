@@ -1,0 +1,281 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/orchestrix/orchestrix/job"
+)
+
+// NewJob is a job to be enqueued. Only Type is needed.
+type NewJob struct {
+	// Queue is where the job waits; empty means "default".
+	Queue string `json:"queue,omitempty"`
+	// Type says what the worker is to do.
+	Type string `json:"type"`
+	// Payload is what the worker receives as the request's body: a
+	// json.RawMessage as it is but for white space, anything else as JSON; nil
+	// sends null.
+	Payload any `json:"payload,omitempty"`
+	// Key is an optional label (a tenant, an order id) that a queue shares its
+	// capacity over.
+	Key string `json:"key,omitempty"`
+	// Priority is critical, high, normal or low; empty means normal.
+	Priority string `json:"priority,omitempty"`
+	// Delay and RunAt put the first attempt off; at most one of them may be set.
+	Delay job.Duration `json:"delay,omitempty"`
+	RunAt time.Time    `json:"run_at,omitzero"`
+	// ExpiresAt bars any attempt from starting at or after it.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// Timeout bounds one attempt, 1s to 1h.
+	Timeout job.Duration `json:"timeout,omitempty"`
+	// Retry overrides the queue's policy field by field.
+	Retry *job.Policy `json:"retry,omitempty"`
+	// IdempotencyKey makes a repeated enqueue answer the first job. Where it is
+	// empty, and the client may repeat calls, it makes one up.
+	IdempotencyKey string            `json:"idempotency_key,omitempty"`
+	Labels         map[string]string `json:"labels,omitempty"`
+	// Headers are added to the request that the worker receives.
+	Headers map[string]string `json:"headers,omitempty"`
+	// URL sends the job there rather than to a worker of its queue.
+	URL string `json:"url,omitempty"`
+}
+
+// Job is a job as the server shows it. In a list it has no payload, no result
+// and no attempts.
+type Job struct {
+	ID       string `json:"id"`
+	Queue    string `json:"queue"`
+	Type     string `json:"type"`
+	Status   string `json:"status"`
+	Reason   string `json:"reason,omitempty"`
+	Key      string `json:"key,omitempty"`
+	Priority string `json:"priority"`
+	// Attempt is the number of attempts that have ended.
+	Attempt     int               `json:"attempt"`
+	Incarnation int               `json:"incarnation,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Headers     map[string]string `json:"headers,omitempty"`
+	URL         string            `json:"url,omitempty"`
+	Timeout     job.Duration      `json:"timeout,omitempty"`
+	Retry       *job.Policy       `json:"retry,omitempty"`
+
+	IdempotencyKey string `json:"idempotency_key,omitempty"`
+
+	CreatedAt     time.Time `json:"created_at"`
+	RunAt         time.Time `json:"run_at,omitzero"`
+	ExpiresAt     time.Time `json:"expires_at,omitzero"`
+	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
+	FinishedAt    time.Time `json:"finished_at,omitzero"`
+
+	Payload  json.RawMessage `json:"payload,omitempty"`
+	Result   json.RawMessage `json:"result,omitempty"`
+	Attempts []Attempt       `json:"attempts,omitempty"`
+}
+
+// Terminal reports whether the job has come to its end.
+func (j *Job) Terminal() bool {
+	status, ok := job.ParseStatus(j.Status)
+	return ok && status.Terminal()
+}
+
+// Attempt is one push of a job and how it ended.
+type Attempt struct {
+	Number     int          `json:"number"`
+	Worker     string       `json:"worker,omitempty"`
+	URL        string       `json:"url,omitempty"`
+	StartedAt  time.Time    `json:"started_at"`
+	Duration   job.Duration `json:"duration"`
+	Outcome    string       `json:"outcome"`
+	StatusCode int          `json:"status_code,omitempty"`
+	Reason     string       `json:"reason,omitempty"`
+	Error      string       `json:"error,omitempty"`
+	Answer     string       `json:"answer,omitempty"`
+}
+
+// Enqueue stores a job. When it returns without error, the job is durable and
+// will be pushed. A repeated idempotency key returns the job that holds it.
+func (c *Client) Enqueue(ctx context.Context, j NewJob) (*Job, error) {
+	c.addKey(&j)
+	body, err := encode(j)
+	if err != nil {
+		return nil, fmt.Errorf("enqueue: %w", err)
+	}
+	var out Job
+	err = c.do(ctx, call{method: http.MethodPost, path: "/v1/jobs", body: body, once: j.IdempotencyKey == ""}, &out)
+	if err != nil {
+		return nil, fmt.Errorf("enqueue: %w", err)
+	}
+	return &out, nil
+}
+
+// BatchResult is what became of one job of a batch: its id and status, or why
+// it was refused.
+type BatchResult struct {
+	ID     string   `json:"id,omitempty"`
+	Status string   `json:"status,omitempty"`
+	Error  *Problem `json:"error,omitempty"`
+}
+
+// MaxBatch is the greatest number of jobs in one batch.
+const MaxBatch = 10_000
+
+// EnqueueBatch stores up to MaxBatch jobs with one call. The results are in the
+// order of jobs; a job that is refused does not stop the others.
+func (c *Client) EnqueueBatch(ctx context.Context, jobs []NewJob) ([]BatchResult, error) {
+	keyed := make([]NewJob, len(jobs))
+	once := false
+	for i, j := range jobs {
+		c.addKey(&j)
+		keyed[i] = j
+		once = once || j.IdempotencyKey == ""
+	}
+	body, err := encode(struct {
+		Jobs []NewJob `json:"jobs"`
+	}{keyed})
+	if err != nil {
+		return nil, fmt.Errorf("enqueue %d jobs: %w", len(jobs), err)
+	}
+	var out struct {
+		Results []BatchResult `json:"results"`
+	}
+	err = c.do(ctx, call{method: http.MethodPost, path: "/v1/jobs/batch", body: body, once: once}, &out)
+	if err != nil {
+		return nil, fmt.Errorf("enqueue %d jobs: %w", len(jobs), err)
+	}
+	return out.Results, nil
+}
+
+// addKey gives a job a key of its own, so that the enqueue can be repeated.
+func (c *Client) addKey(j *NewJob) {
+	if j.IdempotencyKey == "" && c.retries > 0 {
+		j.IdempotencyKey = "auto-" + rand.Text()
+	}
+}
+
+// encode writes v as JSON without the escapes for HTML, so that a payload keeps
+// its bytes.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(v)
+	return b.Bytes(), err
+}
+
+// Job returns a job with its attempts. With wait it is returned when it has
+// come to its end or that time is over, whichever is first; the server bounds
+// the wait.
+func (c *Client) Job(ctx context.Context, id string, wait time.Duration) (*Job, error) {
+	query := url.Values{}
+	if wait > 0 {
+		query.Set("wait", job.Duration(wait).String())
+	}
+	var out Job
+	if err := c.do(ctx, call{method: http.MethodGet, path: jobPath(id), query: query}, &out); err != nil {
+		return nil, fmt.Errorf("get job %s: %w", id, err)
+	}
+	return &out, nil
+}
+
+// pollWait is how long one call waits for a job: below the time after which
+// proxies usually give up.
+const pollWait = 25 * time.Second
+
+// Wait returns the job when it has come to its end, however long that takes:
+// bound it with ctx.
+func (c *Client) Wait(ctx context.Context, id string) (*Job, error) {
+	for {
+		j, err := c.Job(ctx, id, pollWait)
+		if err != nil || j.Terminal() {
+			return j, err
+		}
+	}
+}
+
+// JobFilter chooses jobs; an empty field chooses all.
+type JobFilter struct {
+	// Status is one that is shown, such as "retrying" or "dead".
+	Status string
+	Queue  string
+	Type   string
+	Key    string
+	// Labels must all be there with these values.
+	Labels        map[string]string
+	CreatedAfter  time.Time
+	CreatedBefore time.Time
+}
+
+func (f JobFilter) query() url.Values {
+	query := url.Values{}
+	for name, value := range map[string]string{"status": f.Status, "queue": f.Queue, "type": f.Type, "key": f.Key} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	for k, v := range f.Labels {
+		query.Add("label", k+":"+v)
+	}
+	for name, at := range map[string]time.Time{"created_after": f.CreatedAfter, "created_before": f.CreatedBefore} {
+		if !at.IsZero() {
+			query.Set(name, at.UTC().Format(time.RFC3339Nano))
+		}
+	}
+	return query
+}
+
+// JobPage returns one page of jobs, newest first.
+func (c *Client) JobPage(ctx context.Context, filter JobFilter, page PageOptions) (Page[Job], error) {
+	out, err := list[Job](ctx, c, "/v1/jobs", page.addTo(filter.query()))
+	if err != nil {
+		return out, fmt.Errorf("list jobs: %w", err)
+	}
+	return out, nil
+}
+
+// Jobs walks all jobs that the filter chooses, newest first, page by page.
+func (c *Client) Jobs(ctx context.Context, filter JobFilter) iter.Seq2[Job, error] {
+	return all(func(page PageOptions) (Page[Job], error) { return c.JobPage(ctx, filter, page) }, PageOptions{})
+}
+
+// CancelJob asks for the end of a waiting job. A push of it that is under way
+// is aborted.
+func (c *Client) CancelJob(ctx context.Context, id string) (*Job, error) {
+	return c.command(ctx, id, "cancel")
+}
+
+// RetryJob runs a terminal job again, under a new incarnation.
+func (c *Client) RetryJob(ctx context.Context, id string) (*Job, error) {
+	return c.command(ctx, id, "retry")
+}
+
+// RunJobNow makes a delayed or retrying job due at once.
+func (c *Client) RunJobNow(ctx context.Context, id string) (*Job, error) {
+	return c.command(ctx, id, "run-now")
+}
+
+func (c *Client) command(ctx context.Context, id, verb string) (*Job, error) {
+	var out Job
+	err := c.do(ctx, call{method: http.MethodPost, path: jobPath(id) + "/" + verb, once: true}, &out)
+	if err != nil {
+		return nil, fmt.Errorf("%s job %s: %w", verb, id, err)
+	}
+	return &out, nil
+}
+
+// DeleteJob removes a terminal job with all that is stored of it.
+func (c *Client) DeleteJob(ctx context.Context, id string) error {
+	if err := c.do(ctx, call{method: http.MethodDelete, path: jobPath(id), once: true}, nil); err != nil {
+		return fmt.Errorf("delete job %s: %w", id, err)
+	}
+	return nil
+}
+
+func jobPath(id string) string { return "/v1/jobs/" + url.PathEscape(id) }

@@ -1,0 +1,92 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/url"
+
+	"github.com/orchestrix/orchestrix/job"
+)
+
+// QueueConfig is the flow control of a queue.
+type QueueConfig struct {
+	// Concurrency is how many pushes may be in flight at once; 0 means the
+	// server's default.
+	Concurrency int `json:"concurrency,omitempty"`
+	// Retry overrides the server's policy field by field.
+	Retry *job.Policy `json:"retry,omitempty"`
+}
+
+// Queue is a queue as the server shows it.
+type Queue struct {
+	QueueConfig
+	Name   string `json:"name"`
+	Paused bool   `json:"paused"`
+	// Counts are the jobs per shown status.
+	Counts map[string]int64 `json:"counts"`
+	// OldestPendingAge is how long the oldest job that is ready has waited.
+	OldestPendingAge job.Duration `json:"oldest_pending_age,omitempty"`
+	// Throughput is attempts settled per second, over the last minute.
+	Throughput float64 `json:"throughput"`
+	InFlight   int     `json:"in_flight"`
+	// Blocked says why nothing is pushed although jobs wait: paused, no_worker,
+	// concurrency or throttled.
+	Blocked string `json:"blocked,omitempty"`
+}
+
+// PutQueue replaces the configuration of a queue.
+func (c *Client) PutQueue(ctx context.Context, name string, config QueueConfig) (*Queue, error) {
+	return c.queue(ctx, "put", call{method: http.MethodPut, path: queuePath(name), body: config}, name)
+}
+
+// PatchQueue merges patch into a queue's configuration (RFC 7396).
+func (c *Client) PatchQueue(ctx context.Context, name string, patch map[string]any) (*Queue, error) {
+	return c.queue(ctx, "patch", call{method: http.MethodPatch, path: queuePath(name), body: patch, contentType: mergePatch}, name)
+}
+
+// Queue returns a queue with its counts.
+func (c *Client) Queue(ctx context.Context, name string) (*Queue, error) {
+	return c.queue(ctx, "get", call{method: http.MethodGet, path: queuePath(name)}, name)
+}
+
+// PauseQueue stops pushes of a queue; those under way are finished, and jobs
+// are still accepted.
+func (c *Client) PauseQueue(ctx context.Context, name string) (*Queue, error) {
+	return c.queue(ctx, "pause", call{method: http.MethodPost, path: queuePath(name) + "/pause"}, name)
+}
+
+// ResumeQueue lets pushes of a queue go on.
+func (c *Client) ResumeQueue(ctx context.Context, name string) (*Queue, error) {
+	return c.queue(ctx, "resume", call{method: http.MethodPost, path: queuePath(name) + "/resume"}, name)
+}
+
+// DeleteQueue removes the configuration of a queue that has no waiting jobs.
+func (c *Client) DeleteQueue(ctx context.Context, name string) error {
+	if err := c.do(ctx, call{method: http.MethodDelete, path: queuePath(name)}, nil); err != nil {
+		return fmt.Errorf("delete queue %s: %w", name, err)
+	}
+	return nil
+}
+
+// Queues walks all queues.
+func (c *Client) Queues(ctx context.Context) iter.Seq2[Queue, error] {
+	return all(func(page PageOptions) (Page[Queue], error) {
+		out, err := list[Queue](ctx, c, "/v1/queues", page.addTo(nil))
+		if err != nil {
+			err = fmt.Errorf("list queues: %w", err)
+		}
+		return out, err
+	}, PageOptions{})
+}
+
+func (c *Client) queue(ctx context.Context, verb string, call call, name string) (*Queue, error) {
+	var out Queue
+	if err := c.do(ctx, call, &out); err != nil {
+		return nil, fmt.Errorf("%s queue %s: %w", verb, name, err)
+	}
+	return &out, nil
+}
+
+func queuePath(name string) string { return "/v1/queues/" + url.PathEscape(name) }

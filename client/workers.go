@@ -1,0 +1,117 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/orchestrix/orchestrix/job"
+)
+
+// WorkerConfig is what a worker is registered with.
+type WorkerConfig struct {
+	// URL is where pushes go.
+	URL string `json:"url"`
+	// Queues are those it serves; its limits apply to each separately.
+	Queues []string `json:"queues"`
+	// Concurrency bounds the pushes in flight on each queue; 0 leaves it to the
+	// queue.
+	Concurrency int `json:"concurrency,omitempty"`
+	// Timeout bounds one attempt; 0 means the server's.
+	Timeout job.Duration `json:"timeout,omitempty"`
+	// Headers are added to each push.
+	Headers map[string]string `json:"headers,omitempty"`
+	// Weight is its share among the workers of a queue; 0 means 1.
+	Weight int `json:"weight,omitempty"`
+	// OnGone is what a 410 does to the worker: pause (the default) or ignore.
+	OnGone string `json:"on_gone,omitempty"`
+	// SigningSecret is a "whsec_..." of yours; empty has one made where the
+	// worker is new, and keeps the one it has.
+	SigningSecret string `json:"signing_secret,omitempty"`
+}
+
+// Worker is a registered worker as the server shows it.
+type Worker struct {
+	WorkerConfig
+	Name        string    `json:"name"`
+	Paused      bool      `json:"paused"`
+	PauseReason string    `json:"pause_reason,omitempty"`
+	CreatedAt   time.Time `json:"created_at"`
+	UpdatedAt   time.Time `json:"updated_at"`
+	// Secret is the signing secret, only in the answer that made it.
+	Secret string `json:"secret,omitempty"`
+
+	InFlight       int       `json:"in_flight"`
+	Succeeded      int64     `json:"succeeded"`
+	Failed         int64     `json:"failed"`
+	LastSuccessAt  time.Time `json:"last_success_at,omitzero"`
+	LastFailureAt  time.Time `json:"last_failure_at,omitzero"`
+	ThrottledUntil time.Time `json:"throttled_until,omitzero"`
+}
+
+// PutWorker registers a worker or replaces its configuration. The answer to the
+// registration holds its secret, once: keep it.
+func (c *Client) PutWorker(ctx context.Context, name string, config WorkerConfig) (*Worker, error) {
+	return c.worker(ctx, "put", call{method: http.MethodPut, path: workerPath(name), body: config}, name)
+}
+
+// Worker returns a worker.
+func (c *Client) Worker(ctx context.Context, name string) (*Worker, error) {
+	return c.worker(ctx, "get", call{method: http.MethodGet, path: workerPath(name)}, name)
+}
+
+// PatchWorker merges patch into a worker's configuration (RFC 7396): a field
+// set to nil is reset, one that is absent is kept.
+func (c *Client) PatchWorker(ctx context.Context, name string, patch map[string]any) (*Worker, error) {
+	return c.worker(ctx, "patch", call{method: http.MethodPatch, path: workerPath(name), body: patch, contentType: mergePatch}, name)
+}
+
+// mergePatch is the content type of RFC 7396.
+const mergePatch = "application/merge-patch+json"
+
+// PauseWorker stops pushes to a worker; those under way are finished.
+func (c *Client) PauseWorker(ctx context.Context, name string) (*Worker, error) {
+	return c.worker(ctx, "pause", call{method: http.MethodPost, path: workerPath(name) + "/pause"}, name)
+}
+
+// ResumeWorker lets pushes go to a worker again.
+func (c *Client) ResumeWorker(ctx context.Context, name string) (*Worker, error) {
+	return c.worker(ctx, "resume", call{method: http.MethodPost, path: workerPath(name) + "/resume"}, name)
+}
+
+// RotateSecret gives a worker a new secret, which the answer holds, once.
+func (c *Client) RotateSecret(ctx context.Context, name string) (*Worker, error) {
+	return c.worker(ctx, "rotate the secret of", call{method: http.MethodPost, path: workerPath(name) + "/rotate-secret", once: true}, name)
+}
+
+// DeleteWorker removes a worker; its queues keep their jobs.
+func (c *Client) DeleteWorker(ctx context.Context, name string) error {
+	if err := c.do(ctx, call{method: http.MethodDelete, path: workerPath(name)}, nil); err != nil {
+		return fmt.Errorf("delete worker %s: %w", name, err)
+	}
+	return nil
+}
+
+// Workers walks all workers.
+func (c *Client) Workers(ctx context.Context) iter.Seq2[Worker, error] {
+	return all(func(page PageOptions) (Page[Worker], error) {
+		out, err := list[Worker](ctx, c, "/v1/workers", page.addTo(nil))
+		if err != nil {
+			err = fmt.Errorf("list workers: %w", err)
+		}
+		return out, err
+	}, PageOptions{})
+}
+
+func (c *Client) worker(ctx context.Context, verb string, call call, name string) (*Worker, error) {
+	var out Worker
+	if err := c.do(ctx, call, &out); err != nil {
+		return nil, fmt.Errorf("%s worker %s: %w", verb, name, err)
+	}
+	return &out, nil
+}
+
+func workerPath(name string) string { return "/v1/workers/" + url.PathEscape(name) }
