@@ -38,12 +38,12 @@ var mayImport = map[string][]string{
 	"job":           {},
 	"webhook":       {},
 	"webhook/push":  {"webhook", "job"},
-	"store/engine":  {"store/engine"}, // bytes only: no job
+	"store/engine":  {"store/engine", "store/engine/model"}, // bytes only: no job
 	"store":         {"store/engine", "job"},
 	"dispatcher":    {"store", "webhook/...", "job"}, // no engine, not even its contract
 	"observability": {"job"},
 	"control":       {"dispatcher", "store", "webhook/...", "job", "observability"},
-	"api":           {"control", "webhook", "job", "observability"},
+	"api":           {"api/...", "control", "webhook", "job", "observability"},
 	"client":        {"webhook", "job"},
 	"cmd":           {"..."},
 	"tools":         {},
