@@ -20,7 +20,8 @@ import (
 //
 // All methods may be called concurrently. Byte slices passed in are not kept
 // and not modified after the call returns; those handed out belong to the
-// caller.
+// caller. A call whose context is done before it begins returns the context's
+// error and does nothing.
 //
 // Durability: when Apply, Acquire or Release returns nil, its effect survives a
 // crash of the process (and, where the engine declares so, of the machine).
@@ -43,8 +44,8 @@ type Engine interface {
 	// Apply carries out a batch on one shard, atomically. See Batch.
 	//
 	// It returns ErrFenced where the batch's fence does not own the shard, and
-	// ErrHistory where its commit number is neither the next one nor, with the
-	// same owner, the last one applied (which is success: the batch was applied
+	// ErrHistory where its commit number is neither the next one nor, under the
+	// same fence, the last one applied (which is success: the batch was applied
 	// by an earlier try, and the result has Repeated set and no Groups).
 	Apply(ctx context.Context, shard int, b *Batch) (Result, error)
 
@@ -76,7 +77,8 @@ type Engine interface {
 	// the engine's own clock, and returns the new head. The new epoch is greater
 	// than any before: the greater of the stored one plus 1 and the engine's time
 	// in milliseconds. It returns a HeldError where another owner's lease has not
-	// run out; an owner acquiring anew gets a new epoch.
+	// run out; an owner acquiring anew gets a new epoch. The zero nonce owns
+	// nothing and is invalid here; a lease is at least a millisecond.
 	Acquire(ctx context.Context, shard int, nonce Nonce, lease time.Duration) (Head, error)
 
 	// Renew extends the lease of the fence's owner to now plus lease. It returns
@@ -84,8 +86,11 @@ type Engine interface {
 	// run out but was not taken by another can be renewed.
 	Renew(ctx context.Context, shard int, f Fence, lease time.Duration) error
 
-	// Release ends the owner's lease at once, so that another may acquire the
-	// shard. It returns ErrFenced where the fence does not own it.
+	// Release ends the ownership at once, so that another may acquire the shard:
+	// the head keeps its epoch and loses its nonce, and the fence owns nothing
+	// any more. It returns ErrFenced where the fence does not own the shard. An
+	// engine that only one process can use may do the same for all shards when
+	// it is opened, since whoever owned them is gone.
 	Release(ctx context.Context, shard int, f Fence) error
 
 	// Head returns the shard's head as it stands.
@@ -174,7 +179,8 @@ type Guard struct {
 // Entry is a key with its value.
 type Entry struct{ Key, Value []byte }
 
-// KeyRange is all keys with From <= key < To.
+// KeyRange is all keys with From <= key < To: none where From >= To. From may be
+// empty, To must not be.
 type KeyRange struct{ From, To []byte }
 
 // Counter is a named number and, in a group, what is added to it. Counter names
@@ -184,7 +190,8 @@ type Counter struct {
 	Value int64
 }
 
-// Range is what Scan reads. To nil means up to the end. Limit must be from 1 to
+// Range is what Scan reads. From nil means from the beginning, To nil up to the
+// end. Limit must be from 1 to
 // MaxScan. KeysOnly leaves the values nil.
 type Range struct {
 	From, To []byte
