@@ -1,0 +1,199 @@
+package dispatcher
+
+import (
+	"time"
+
+	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/store"
+)
+
+// demand is how many pushes could be claimed if the node allowed them.
+func (m *machine) demand() int {
+	n := 0
+	for i := range m.runnable.n {
+		q := m.runnable.items[(m.runnable.head+i)%len(m.runnable.items)]
+		n += max(0, min(q.ready, q.cfg.Concurrency-q.inFlight))
+		if n >= m.limits.Claims {
+			return m.limits.Claims
+		}
+	}
+	if m.suspect == suspectHeld && len(m.suspects) > 0 {
+		n++
+	}
+	return n
+}
+
+// claimReady claims ready jobs, one of each queue in turn, as far as the
+// queues, the workers, the node and the size of a commit allow.
+func (m *machine) claimReady(now time.Time) {
+	if m.drain {
+		return
+	}
+	m.claimSuspect(now)
+	for m.slots > 0 && !m.runnable.empty() && len(m.next.Claim) < m.limits.Claims {
+		q := m.runnable.pop()
+		q.runnable = false
+		it := m.pick(q, now)
+		if it == nil {
+			continue
+		}
+		m.claim(it, now)
+		if q.ready > 0 {
+			q.runnable = true
+			m.runnable.push(q)
+		}
+	}
+}
+
+// pick takes the queue's next job out of the window and chooses its worker. It
+// returns nil, and notes why, where nothing can be pushed now.
+func (m *machine) pick(q *queue, now time.Time) *item {
+	if q.blocked = q.barred(); q.blocked != "" {
+		return nil
+	}
+	p, blocked := q.choose(now)
+	for {
+		l := q.nextLane(p == nil)
+		if l == nil {
+			if q.ready > 0 {
+				q.blocked = blocked
+			}
+			return nil
+		}
+		it := l.take()
+		q.ready--
+		m.ready--
+		m.bytes -= it.entry.Size()
+		m.wantRefill(q, l)
+		if it.entry.Job.Expired(now) {
+			m.settleWith(it, finish(it.entry.Job, job.EventExpire, job.ReasonExpired, now), nil)
+			continue
+		}
+		if !l.AdHoc {
+			it.pool = p
+		}
+		return it
+	}
+}
+
+// barred says why the queue as a whole may not have another push; "" if it may.
+func (q *queue) barred() string {
+	switch {
+	case q.ready == 0:
+		return ""
+	case q.cfg.Paused:
+		return blockedPaused
+	case q.inFlight >= q.cfg.Concurrency:
+		return blockedConcurrency
+	}
+	return ""
+}
+
+// choose returns the worker with the least load for its weight among those
+// that may have another push; nil, and why, where there is none.
+func (q *queue) choose(now time.Time) (best *pool, blocked string) {
+	blocked = blockedNoWorker
+	for i := range q.pools {
+		p := q.pools[(q.turn+i)%len(q.pools)]
+		switch {
+		case p.worker.Paused:
+		case p.throttledUntil.After(now):
+			blocked = blockedThrottled
+		case p.worker.Concurrency > 0 && p.inFlight >= p.worker.Concurrency:
+			blocked = blockedConcurrency
+		case best == nil || (p.inFlight+1)*best.worker.Weight < (best.inFlight+1)*p.worker.Weight:
+			best = p
+		}
+	}
+	if best != nil {
+		q.turn++
+		return best, ""
+	}
+	return nil, blocked
+}
+
+// claim puts a picked job into the next commit's claim.
+func (m *machine) claim(it *item, now time.Time) {
+	j := it.entry.Job
+	it.state = itemClaimed
+	it.attempt = j.Attempt + 1
+	it.claim = m.number
+	it.queue.inFlight++
+	m.claims[m.number]++
+	m.inFlight++
+	m.slots--
+	ce := store.ClaimEntry{Entry: it.entry, Attempt: it.attempt, Started: now, Deadline: now.Add(m.timeout(it))}
+	if it.pool != nil {
+		it.pool.inFlight++
+		ce.Worker = it.pool.worker.Name
+	}
+	m.next.Claim = append(m.next.Claim, ce)
+	m.pushes = append(m.pushes, it)
+}
+
+// claimSuspect claims one job that may be what killed a node, if the node has
+// no other such job in flight.
+func (m *machine) claimSuspect(now time.Time) {
+	if m.suspect != suspectHeld || m.slots == 0 {
+		return
+	}
+	for i, it := range m.suspects {
+		q := it.queue
+		if q.cfg.Paused || q.inFlight >= q.cfg.Concurrency {
+			continue
+		}
+		if p, _ := q.choose(now); p != nil {
+			it.pool = p
+		} else if it.entry.Job.URL == "" {
+			continue
+		}
+		if it.entry.Job.URL != "" {
+			it.pool = nil
+		}
+		m.suspects = append(m.suspects[:i:i], m.suspects[i+1:]...)
+		m.ready--
+		m.bytes -= it.entry.Size()
+		m.suspect = suspectUsed
+		m.claim(it, now)
+		return
+	}
+}
+
+// timeout returns how long an attempt may take: the job's word, else the
+// worker's, else the server's.
+func (m *machine) timeout(it *item) time.Duration {
+	if t := it.entry.Job.Timeout.Std(); t > 0 {
+		return t
+	}
+	if it.pool != nil && it.pool.worker.Timeout > 0 {
+		return it.pool.worker.Timeout
+	}
+	return m.cfg.Timeout
+}
+
+// policy returns the job's retry policy, resolved.
+func (m *machine) policy(j *job.Job) job.Policy {
+	return j.Retry.Over(m.cfg.queue(j.Queue).Retry).Over(m.cfg.Retry)
+}
+
+// unthrottle lets queues use workers again that had asked to be left alone.
+func (m *machine) unthrottle(now time.Time) {
+	if m.throttled.IsZero() || now.Before(m.throttled) {
+		return
+	}
+	m.throttled = time.Time{}
+	for _, q := range m.known() {
+		for _, p := range q.pools {
+			if p.throttledUntil.After(now) {
+				m.throttleUntil(p.throttledUntil)
+			}
+		}
+		m.unblock(q)
+	}
+}
+
+func (m *machine) throttleUntil(until time.Time) {
+	if m.throttled.IsZero() || until.Before(m.throttled) {
+		m.throttled = until
+	}
+}

@@ -1,0 +1,121 @@
+package dispatcher
+
+import (
+	"time"
+
+	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/store"
+	"github.com/orchestrix/orchestrix/webhook/push"
+)
+
+// onInboxRead carries out what clients asked. Every command is consumed: where
+// the job's state forbids it, nothing happens, and who asked sees that from the
+// job.
+func (m *machine) onInboxRead(now time.Time, ev inboxRead) {
+	m.inbox = ev.More
+	for i := range ev.Commands {
+		c := &ev.Commands[i]
+		m.next.Consumed = append(m.next.Consumed, c.Seq)
+		if it := m.jobs[c.ID]; it != nil {
+			m.commandKnown(now, c, it)
+		} else if c.Entry != nil {
+			m.commandStored(now, c)
+		}
+	}
+}
+
+// commandKnown carries out a command for a job in the window or in flight.
+func (m *machine) commandKnown(now time.Time, c *store.Command, it *item) {
+	switch {
+	case it.state == itemReady && c.Kind == store.CommandCancel:
+		m.unready(it)
+		m.settleWith(it, finish(it.entry.Job, job.EventCancel, job.ReasonCancelled, now), nil)
+	case it.state == itemRunning && c.Kind == store.CommandCancel:
+		m.cancelRunning(now, it)
+	case it.state == itemSettling:
+		m.commandSettling(now, c, it)
+	}
+}
+
+// cancelRunning settles a job whose push is in flight. The push is aborted, and
+// what it held is held until it has ended.
+func (m *machine) cancelRunning(now time.Time, it *item) {
+	zombie := *it
+	m.zombies[zombieKey{it.entry.Job.ID, it.attempt}] = &zombie
+	j := m.ended(it, &push.Answer{
+		Outcome: job.OutcomeCancelled, Reason: job.ReasonCancelled, Error: "cancelled while it was being pushed",
+		Duration: now.Sub(it.started),
+	}, now)
+	m.settleWith(it, settled(j, job.EventCancel, job.ReasonCancelled, now), nil)
+	m.out.Abort = append(m.out.Abort, abort{j.ID, it.attempt})
+}
+
+// commandSettling changes what the next commit says of a job.
+func (m *machine) commandSettling(now time.Time, c *store.Command, it *item) {
+	if it.settle < 0 || it.settle >= len(m.next.Settle) || m.next.Settle[it.settle].Job.ID != c.ID {
+		return // it is being deleted
+	}
+	j := m.next.Settle[it.settle].Job
+	switch {
+	case j.Status != job.Waiting:
+	case c.Kind == store.CommandCancel:
+		m.settled = append(m.settled, settled(j, job.EventCancel, job.ReasonCancelled, now))
+	case c.Kind == store.CommandRunNow:
+		j.Due = now
+	}
+}
+
+// commandStored carries out a command for a job that only the store knows.
+func (m *machine) commandStored(now time.Time, c *store.Command) {
+	e := c.Entry
+	it := &item{entry: e, queue: m.queue(e.Job.Queue)}
+	terminal := e.Job.Status.Terminal()
+	switch {
+	case c.Kind == store.CommandCancel && !terminal:
+		m.settleWith(it, finish(e.Job, job.EventCancel, job.ReasonCancelled, now), nil)
+	case c.Kind == store.CommandRunNow && e.Place == store.InTimers:
+		j := *e.Job
+		j.Due = now
+		m.settleWith(it, &j, nil)
+	case c.Kind == store.CommandRetry && terminal:
+		m.settleWith(it, redriven(e.Job, now), nil)
+	case c.Kind == store.CommandDelete && terminal:
+		m.remove(it)
+	}
+}
+
+// redriven returns a terminal job as it begins its next incarnation: with its
+// id and its history, and all of its policy's attempts before it.
+func redriven(old *job.Job, now time.Time) *job.Job {
+	j := *old
+	t, ok := job.Next(j.Status, job.EventRedrive)
+	if !ok {
+		panic("dispatcher: redrive is not allowed for a job that is " + j.Status.String())
+	}
+	j.Status, j.Reason, j.Due = t.To, job.ReasonNone, now
+	j.Incarnation++
+	j.Failures, j.Losses = 0, 0
+	j.StartedAt, j.FinishedAt = time.Time{}, time.Time{}
+	if j.Expired(now) {
+		j.ExpiresAt = time.Time{} // who redrives it wants it to run
+	}
+	return &j
+}
+
+// remove puts the deletion of a terminal job into the next commit.
+func (m *machine) remove(it *item) {
+	it.state = itemSettling
+	it.settle = -1
+	m.jobs[it.entry.Job.ID] = it
+	m.next.Delete = append(m.next.Delete, it.entry.Job)
+}
+
+// onFinishedRead deletes terminal jobs whose retention is over.
+func (m *machine) onFinishedRead(ev finishedRead) {
+	m.retain = ev.More
+	for _, j := range ev.Jobs {
+		if m.jobs[j.ID] == nil {
+			m.remove(&item{entry: &store.Entry{Job: j}, queue: m.queue(j.Queue)})
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package dispatcher
+
+import (
+	"time"
+
+	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/webhook"
+	"github.com/orchestrix/orchestrix/webhook/push"
+)
+
+// Config is everything that clients configure: the queues and the workers. It
+// is a value that replaces the one before as a whole; it must not be changed
+// after it was handed over.
+type Config struct {
+	// Queues are the configured queues by name; any other has DefaultQueue.
+	Queues       map[string]Queue
+	DefaultQueue Queue
+	Workers      []*Worker
+	// Retry is the server's policy, below the queue's and the job's.
+	Retry job.Policy
+	// SigningSecrets sign the pushes of jobs with a destination of their own, the
+	// newest first.
+	SigningSecrets []webhook.Secret
+	// Timeout bounds an attempt where neither the job nor the worker says
+	// otherwise.
+	Timeout time.Duration
+	// Retention is how long a terminal job is kept; a status that is absent is
+	// kept for ever.
+	Retention map[job.Status]time.Duration
+}
+
+// Queue is the flow control of one queue.
+type Queue struct {
+	// Concurrency is the number of pushes that may be in flight at once, at
+	// least 1.
+	Concurrency int
+	Paused      bool
+	// Retry is the queue's policy; unset fields are the server's.
+	Retry job.Policy
+}
+
+// Worker is a registered webhook URL.
+type Worker struct {
+	Name    string
+	URL     string
+	Queues  []string
+	Headers map[string]string
+	// Secrets sign each push, the newest first.
+	Secrets []webhook.Secret
+	// Concurrency is the number of pushes in flight at once on each of its
+	// queues; 0 means that only the queue limits it.
+	Concurrency int
+	// Timeout bounds an attempt; 0 means the server's.
+	Timeout time.Duration
+	// Weight is its share among the workers of a queue, at least 1.
+	Weight int
+	Paused bool
+	// IgnoreGone says that a 410 kills the job but does not pause the worker.
+	IgnoreGone bool
+	// Version changes whenever one of the fields above does.
+	Version uint64
+
+	destination *push.Destination // prepared by Dispatcher.Configure
+}
+
+// keep returns how long a terminal job of that status is kept; negative means
+// for ever.
+func (c *Config) keep(s job.Status) time.Duration {
+	if d, ok := c.Retention[s]; ok {
+		return d
+	}
+	return -1
+}
+
+// queue returns the configuration of a queue.
+func (c *Config) queue(name string) Queue {
+	if q, ok := c.Queues[name]; ok {
+		return q
+	}
+	return c.DefaultQueue
+}

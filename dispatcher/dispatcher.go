@@ -1,0 +1,227 @@
+package dispatcher
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/store"
+	"github.com/orchestrix/orchestrix/store/engine"
+	"github.com/orchestrix/orchestrix/webhook/push"
+)
+
+// Options configures a Dispatcher.
+type Options struct {
+	Store *store.Store
+	Push  *push.Client
+	// Config is the first configuration; see Configure.
+	Config Config
+	Logger *slog.Logger
+	// MaxInFlight bounds the pushes in flight of this node; 0 means
+	// DefaultMaxInFlight.
+	MaxInFlight int
+	// WindowBytes bounds the payloads of ready jobs in memory; 0 means
+	// DefaultWindowBytes. Each shard gets an equal part.
+	WindowBytes int
+	// OnGone is called when a worker has answered 410 and is to be paused. It may
+	// block.
+	OnGone func(worker string)
+}
+
+// The defaults of Options.
+const (
+	DefaultMaxInFlight = 2048
+	DefaultWindowBytes = 128 << 20
+
+	// DefaultConcurrency is that of a queue for which none is configured.
+	DefaultConcurrency = 100
+	// DefaultTimeout bounds an attempt for which none is configured.
+	DefaultTimeout = 30 * time.Second
+)
+
+// lease is how long a shard is held without being renewed. A node that has the
+// store for itself renews it all the same, so that there is one way.
+const lease = 10 * time.Second
+
+// Dispatcher runs a loop for each shard of its node. All methods may be called
+// concurrently, after Start.
+type Dispatcher struct {
+	store  *store.Store
+	client *push.Client
+	log    *slog.Logger
+	limits limits
+	onGone func(string)
+	nonce  engine.Nonce
+	slots  *slots
+	loops  []*loop
+	config atomic.Pointer[Config]
+	// configuring serialises Configure.
+	configuring sync.Mutex
+	totals      totals
+	watchers    watchers
+	runners     runners
+	draining    atomic.Bool
+	background  sync.WaitGroup
+	stopLoops   context.CancelFunc
+}
+
+// New returns a dispatcher that does nothing before Start. It takes the store's
+// notices of new jobs (store.OnEnqueued), so a store has one dispatcher.
+func New(o Options) *Dispatcher {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.MaxInFlight <= 0 {
+		o.MaxInFlight = DefaultMaxInFlight
+	}
+	if o.WindowBytes <= 0 {
+		o.WindowBytes = DefaultWindowBytes
+	}
+	d := &Dispatcher{
+		store: o.Store, client: o.Push, log: o.Logger, onGone: o.OnGone,
+		limits: defaultLimits(), slots: newSlots(o.MaxInFlight),
+	}
+	d.limits.WindowBytes = max(64<<10, o.WindowBytes/o.Store.Shards())
+	rand.Read(d.nonce[:])
+	for shard := range o.Store.Shards() {
+		d.loops = append(d.loops, newLoop(d, shard))
+	}
+	d.config.Store(d.prepare(o.Config))
+	o.Store.OnEnqueued(func(a store.Arrivals) { d.loops[a.Shard].arrived(a) })
+	return d
+}
+
+// Start takes every shard, books what its last owner left in flight as lost,
+// and begins to push. It returns when every shard is served, or the first error;
+// ctx bounds the start only.
+func (d *Dispatcher) Start(ctx context.Context) error {
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	d.stopLoops = cancel
+	started := make(chan error, len(d.loops))
+	for _, l := range d.loops {
+		d.background.Go(func() { l.run(running, started) })
+	}
+	for range d.loops {
+		select {
+		case err := <-started:
+			if err != nil {
+				cancel()
+				d.background.Wait()
+				return fmt.Errorf("dispatcher: start: %w", err)
+			}
+		case <-ctx.Done():
+			cancel()
+			d.background.Wait()
+			return fmt.Errorf("dispatcher: start: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
+// Stop claims nothing more, waits for the pushes in flight and gives the shards
+// back. When ctx ends first, those pushes are aborted and booked as lost, so
+// that they are pushed again by the next owner. It may be called more than once.
+func (d *Dispatcher) Stop(ctx context.Context) error {
+	if d.stopLoops == nil {
+		return nil
+	}
+	d.draining.Store(true)
+	for _, l := range d.loops {
+		l.post(draining{})
+	}
+	done := make(chan struct{})
+	go func() {
+		d.background.Wait()
+		close(done)
+	}()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = fmt.Errorf("dispatcher: stop: %w", ctx.Err())
+		for _, l := range d.loops {
+			l.abortAll()
+		}
+		select {
+		case <-done:
+		case <-time.After(abortGrace):
+		}
+	}
+	d.stopLoops()
+	<-done
+	d.runners.close()
+	return err
+}
+
+// abortGrace is how long Stop waits for aborted pushes to be booked before it
+// leaves them to the next owner.
+const abortGrace = 5 * time.Second
+
+// Configure replaces the configuration. It is live on all shards when it
+// returns: no push that is claimed later follows the old one.
+func (d *Dispatcher) Configure(c Config) {
+	d.configuring.Lock()
+	defer d.configuring.Unlock()
+	cfg := d.prepare(c)
+	d.config.Store(cfg)
+	var wait sync.WaitGroup
+	for _, l := range d.loops {
+		wait.Add(1)
+		l.query(func(*machine) { wait.Done() }, configured{cfg})
+	}
+	wait.Wait()
+}
+
+// prepare completes a configuration: defaults, and a destination for each
+// worker, kept from the current configuration where the worker is the same.
+func (d *Dispatcher) prepare(c Config) *Config {
+	if c.DefaultQueue.Concurrency <= 0 {
+		c.DefaultQueue.Concurrency = DefaultConcurrency
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = DefaultTimeout
+	}
+	c.Retry = c.Retry.Over(job.DefaultPolicy())
+	old := make(map[string]*Worker)
+	if current := d.config.Load(); current != nil {
+		for _, w := range current.Workers {
+			old[w.Name] = w
+		}
+	}
+	workers := make([]*Worker, 0, len(c.Workers))
+	for _, given := range c.Workers {
+		w := *given
+		w.Weight = max(w.Weight, 1)
+		if o := old[w.Name]; o != nil && o.Version == w.Version && w.Version != 0 {
+			w.destination = o.destination
+		} else {
+			w.destination = d.destination(w.Name, w.URL, w.Headers, &w)
+		}
+		workers = append(workers, &w)
+	}
+	c.Workers = workers
+	return &c
+}
+
+func (d *Dispatcher) destination(name, url string, headers map[string]string, w *Worker) *push.Destination {
+	dest, err := push.NewDestination(push.DestinationConfig{Name: name, URL: url, Headers: headers, Secrets: w.Secrets})
+	if err != nil {
+		d.log.Error("worker cannot be pushed to", "worker", name, "error", err)
+		return nil
+	}
+	return dest
+}
+
+// Wake tells the shard's owner that its inbox has something.
+func (d *Dispatcher) Wake(shard int) { d.loops[shard].post(inboxGrew{}) }
+
+// lostShard reports whether an error means that the shard has to be taken anew.
+func lostShard(err error) bool {
+	return errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrHistory)
+}

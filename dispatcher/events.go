@@ -1,0 +1,156 @@
+package dispatcher
+
+import (
+	"time"
+
+	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/store"
+	"github.com/orchestrix/orchestrix/webhook/push"
+)
+
+// event is what happens to a shard's machine.
+type event interface{ event() }
+
+type (
+	// recovered opens a machine's life: what the shard's last owner left behind.
+	recovered struct {
+		Claims []store.Claim
+		Lanes  []store.Lane
+	}
+	// arrived are entries that were just enqueued on this node and that the
+	// window takes over without reading them.
+	arrived struct{ Entries []*store.Entry }
+	// laneGrew says that a lane has entries that are not in the window.
+	laneGrew struct{ Lane store.Lane }
+	// timerSet says that a timer fires at At.
+	timerSet struct{ At time.Time }
+	// laneRead answers effects.ReadLanes.
+	laneRead struct {
+		Lane    store.Lane
+		Entries []*store.Entry
+		More    bool
+	}
+	// timersRead answers effects.ReadTimers. Next is when the first timer fires
+	// that was not read; zero where there is none.
+	timersRead struct {
+		Timers []store.Timer
+		Next   time.Time
+	}
+	// inboxGrew says that a command waits in the inbox.
+	inboxGrew struct{}
+	// inboxRead answers effects.ReadInbox.
+	inboxRead struct {
+		Commands []store.Command
+		More     bool
+	}
+	// finishedRead answers effects.ReadFinished.
+	finishedRead struct {
+		Jobs []*job.Job
+		More bool
+	}
+	// committed says that the last effects.Commit is durable.
+	committed struct{}
+	// pushed are attempts that have ended.
+	pushed struct{ Results []result }
+	// granted answers effects.Want at once. One that comes unasked grants nothing
+	// and says that it is worth to ask again.
+	granted struct {
+		Slots   int
+		Suspect bool
+	}
+	// configured replaces the configuration.
+	configured struct{ Config *Config }
+	// draining asks the machine to claim nothing more.
+	draining struct{}
+)
+
+func (recovered) event()    {}
+func (arrived) event()      {}
+func (laneGrew) event()     {}
+func (timerSet) event()     {}
+func (laneRead) event()     {}
+func (timersRead) event()   {}
+func (inboxGrew) event()    {}
+func (inboxRead) event()    {}
+func (finishedRead) event() {}
+func (committed) event()    {}
+func (pushed) event()       {}
+func (granted) event()      {}
+func (configured) event()   {}
+func (draining) event()     {}
+
+// result is how one attempt ended.
+type result struct {
+	ID      job.ID
+	Attempt int
+	Answer  push.Answer
+}
+
+// pushOrder is one push to be started.
+type pushOrder struct {
+	Entry   *store.Entry
+	Attempt int
+	Worker  *Worker // nil for an ad-hoc destination
+	Max     int     // max_attempts
+	Timeout time.Duration
+}
+
+// abort names a push whose request is to be closed.
+type abort struct {
+	ID      job.ID
+	Attempt int
+}
+
+// want is what a machine asks of its node: leave to have more pushes in
+// flight.
+type want struct {
+	Slots   int
+	Suspect bool
+}
+
+// laneRequest asks for entries of a lane.
+type laneRequest struct {
+	Lane  store.Lane
+	Limit int
+	Bytes int
+}
+
+// effects are what the loop has to do after a step. Reads are carried out
+// before anything else happens to the machine, and answered in the next step:
+// so the machine never sees a state that is older than what it knows.
+type effects struct {
+	ReadLanes    []laneRequest
+	ReadTimers   int // how many; 0 for none
+	ReadInbox    int
+	ReadFinished int
+	// Want asks for slots; the answer may come later.
+	Want want
+	// Free gives slots back.
+	Free want
+	// Commit is to be made durable, and answered with committed; never two at a
+	// time.
+	Commit *store.Commit
+	Push   []pushOrder
+	Abort  []abort
+	// Settled are jobs whose terminal status has become durable.
+	Settled []*job.Job
+	// Gone are workers that answered 410 and are to be paused.
+	Gone []string
+	// Wake is when the machine wants to be stepped again, by the store's time;
+	// zero where only an event matters.
+	Wake time.Time
+}
+
+// reads reports whether the effects ask for anything to be read.
+func (e *effects) reads() bool {
+	return len(e.ReadLanes) > 0 || e.ReadTimers > 0 || e.ReadInbox > 0 || e.ReadFinished > 0
+}
+
+func (e *effects) reset() {
+	clear(e.Push)
+	clear(e.Settled)
+	*e = effects{
+		ReadLanes: e.ReadLanes[:0], Push: e.Push[:0], Abort: e.Abort[:0],
+		Settled: e.Settled[:0], Gone: e.Gone[:0],
+	}
+}

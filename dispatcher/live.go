@@ -1,0 +1,243 @@
+package dispatcher
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/orchestrix/orchestrix/job"
+)
+
+// Totals count what a node has done since it started, and what it holds now.
+type Totals struct {
+	// Started counts pushes; Attempts those that ended, by outcome; Settled jobs
+	// that became terminal, by status; Lost attempts of dead nodes that were
+	// booked here; Commits the durable writes of the dispatcher.
+	Started  int64
+	Attempts map[job.Outcome]int64
+	Settled  map[job.Status]int64
+	Lost     int64
+	Commits  int64
+	// InFlight counts pushes, WindowJobs and WindowBytes what is ready in memory.
+	InFlight    int
+	WindowJobs  int
+	WindowBytes int
+}
+
+type totals struct {
+	started, lost, commits atomic.Int64
+	attempts               [8]atomic.Int64
+	settled                [8]atomic.Int64
+}
+
+func (t *totals) outcome(o job.Outcome) { t.attempts[o&7].Add(1) }
+
+// Totals returns the node's totals. It asks every shard's loop and so costs
+// about as much as a step of each.
+func (d *Dispatcher) Totals() Totals {
+	t := Totals{
+		Started: d.totals.started.Load(), Lost: d.totals.lost.Load(), Commits: d.totals.commits.Load(),
+		Attempts: make(map[job.Outcome]int64), Settled: make(map[job.Status]int64),
+	}
+	for _, o := range job.Outcomes() {
+		t.Attempts[o] = d.totals.attempts[o].Load()
+	}
+	for _, s := range job.Statuses()[1:] {
+		t.Settled[s] = d.totals.settled[s].Load()
+	}
+	var mu sync.Mutex
+	d.each(func(m *machine) {
+		mu.Lock()
+		defer mu.Unlock()
+		t.InFlight += m.inFlight
+		t.WindowJobs += m.ready
+		t.WindowBytes += m.bytes
+	})
+	return t
+}
+
+// each calls f with every machine, concurrently, and waits.
+func (d *Dispatcher) each(f func(*machine)) {
+	var wait sync.WaitGroup
+	for _, l := range d.loops {
+		wait.Add(1)
+		l.query(func(m *machine) {
+			defer wait.Done()
+			if m != nil {
+				f(m)
+			}
+		})
+	}
+	wait.Wait()
+}
+
+// ask calls f with one shard's machine and waits.
+func (d *Dispatcher) ask(shard int, f func(*machine)) {
+	done := make(chan struct{})
+	d.loops[shard].query(func(m *machine) {
+		defer close(done)
+		if m != nil {
+			f(m)
+		}
+	})
+	<-done
+}
+
+// Running reports for each job whether it is being pushed right now.
+func (d *Dispatcher) Running(ids ...job.ID) []bool {
+	running := make([]bool, len(ids))
+	shards := make(map[int][]int)
+	for i, id := range ids {
+		if s := id.Shard(); s < len(d.loops) {
+			shards[s] = append(shards[s], i)
+		}
+	}
+	for shard, indexes := range shards {
+		d.ask(shard, func(m *machine) {
+			for _, i := range indexes {
+				running[i] = m.running(ids[i])
+			}
+		})
+	}
+	return running
+}
+
+// running reports whether a claim record holds the job.
+func (m *machine) running(id job.ID) bool {
+	it := m.jobs[id]
+	return it != nil && (it.state == itemRunning || it.state == itemClaimed)
+}
+
+// QueueLive is what a queue is doing right now.
+type QueueLive struct {
+	// InFlight counts its pushes.
+	InFlight int
+	// Ready counts its jobs in memory that could be pushed.
+	Ready int
+	// Throughput is how many attempts ended per second, over the last minute.
+	Throughput float64
+	// Blocked says why ready jobs wait: "paused", "no_worker", "concurrency" or
+	// "throttled"; empty where they do not.
+	Blocked string
+}
+
+// QueueLive returns what a queue is doing right now.
+func (d *Dispatcher) QueueLive(name string) QueueLive {
+	var live QueueLive
+	d.ask(job.ShardOf(name, len(d.loops)), func(m *machine) {
+		if q := m.queues[name]; q != nil {
+			live = QueueLive{q.inFlight, q.ready, q.ended.perSecond(m.now), q.why()}
+		}
+	})
+	return live
+}
+
+// why says why the queue's jobs wait.
+func (q *queue) why() string {
+	if q.blocked != "" || q.idle() {
+		return q.blocked
+	}
+	switch {
+	case q.cfg.Paused:
+		return blockedPaused
+	case len(q.pools) == 0 && q.inFlight == 0:
+		return blockedNoWorker
+	}
+	return ""
+}
+
+// WorkerLive is what a worker is doing right now, over all its queues.
+type WorkerLive struct {
+	InFlight int
+	// Succeeded and Failed count the attempts that ended since the node started;
+	// Failed includes those that timed out.
+	Succeeded, Failed        int64
+	LastSuccess, LastFailure time.Time
+	// ThrottledUntil is when it asked to be left alone until; zero where it did
+	// not.
+	ThrottledUntil time.Time
+}
+
+// WorkerLive returns what a worker is doing right now.
+func (d *Dispatcher) WorkerLive(name string) WorkerLive {
+	var live WorkerLive
+	var mu sync.Mutex
+	d.each(func(m *machine) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, q := range m.queues {
+			for _, p := range q.pools {
+				if p.worker.Name == name {
+					live.InFlight += p.inFlight
+					live.ThrottledUntil = later(live.ThrottledUntil, p.throttledUntil)
+				}
+			}
+		}
+		if h := m.health[name]; h != nil {
+			live.Succeeded += h.succeeded
+			live.Failed += h.failed
+			live.LastSuccess = later(live.LastSuccess, h.lastSuccess)
+			live.LastFailure = later(live.LastFailure, h.lastFailure)
+		}
+	})
+	return live
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// watchers wait for jobs to become terminal.
+type watchers struct {
+	mu  sync.Mutex
+	ids map[job.ID]map[chan struct{}]struct{}
+	n   atomic.Int64
+}
+
+// Watch returns a channel that is closed when the job becomes terminal and
+// that is durable, and a function that ends the watch. A job that is terminal
+// already is not noticed: read it after Watch.
+func (d *Dispatcher) Watch(id job.ID) (settled <-chan struct{}, stop func()) {
+	w := &d.watchers
+	ch := make(chan struct{})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ids == nil {
+		w.ids = make(map[job.ID]map[chan struct{}]struct{})
+	}
+	if w.ids[id] == nil {
+		w.ids[id] = make(map[chan struct{}]struct{})
+	}
+	w.ids[id][ch] = struct{}{}
+	w.n.Add(1)
+	return ch, func() { w.forget(id, ch) }
+}
+
+func (w *watchers) forget(id job.ID, ch chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, ok := w.ids[id][ch]; !ok {
+		return
+	}
+	w.n.Add(-1)
+	delete(w.ids[id], ch)
+	if len(w.ids[id]) == 0 {
+		delete(w.ids, id)
+	}
+}
+
+func (w *watchers) settled(id job.ID) {
+	if w.n.Load() == 0 {
+		return // nobody watches: the usual case costs no lock
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for ch := range w.ids[id] {
+		w.n.Add(-1)
+		close(ch)
+	}
+	delete(w.ids, id)
+}

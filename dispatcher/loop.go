@@ -1,0 +1,345 @@
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/orchestrix/orchestrix/store"
+)
+
+// loop feeds one shard's machine with events and carries out its effects. Only
+// its own goroutine touches the machine; everybody else posts.
+type loop struct {
+	d     *Dispatcher
+	shard int
+
+	mu      sync.Mutex
+	events  []event
+	results []result
+	queries []func(*machine)
+	serving bool // the machine takes queries
+	pushes  map[zombieKey]context.CancelFunc
+	posted  chan struct{} // has a value while something is posted
+
+	owner    *store.Owner
+	m        *machine
+	commits  chan *store.Commit
+	outcomes chan error
+}
+
+func newLoop(d *Dispatcher, shard int) *loop {
+	return &loop{
+		d: d, shard: shard, posted: make(chan struct{}, 1),
+		pushes: make(map[zombieKey]context.CancelFunc),
+	}
+}
+
+// post hands an event to the machine.
+func (l *loop) post(ev event) {
+	l.mu.Lock()
+	l.events = append(l.events, ev)
+	l.mu.Unlock()
+	l.signal()
+}
+
+// query hands events to the machine and then calls f with it, on the loop's
+// goroutine. f must not keep it. Where the shard is not served now, f is called
+// at once with nil; the events are kept until it is.
+func (l *loop) query(f func(*machine), events ...event) {
+	l.mu.Lock()
+	l.events = append(l.events, events...)
+	serving := l.serving
+	if serving {
+		l.queries = append(l.queries, f)
+	}
+	l.mu.Unlock()
+	if !serving {
+		f(nil)
+		return
+	}
+	l.signal()
+}
+
+// setServing says whether queries are taken, and answers those that came too
+// late.
+func (l *loop) setServing(on bool) {
+	l.mu.Lock()
+	l.serving = on
+	late := l.queries
+	l.queries = nil
+	l.mu.Unlock()
+	for _, f := range late {
+		f(nil)
+	}
+}
+
+func (l *loop) arrived(a store.Arrivals) {
+	l.mu.Lock()
+	if len(a.Ready) > 0 {
+		l.events = append(l.events, arrived{a.Ready})
+	}
+	if !a.NextDue.IsZero() {
+		l.events = append(l.events, timerSet{a.NextDue})
+	}
+	l.mu.Unlock()
+	l.signal()
+}
+
+// landed hands in the answer of a push.
+func (l *loop) landed(r result) {
+	l.mu.Lock()
+	l.results = append(l.results, r)
+	delete(l.pushes, zombieKey{r.ID, r.Attempt})
+	l.mu.Unlock()
+	l.signal()
+}
+
+func (l *loop) signal() {
+	select {
+	case l.posted <- struct{}{}:
+	default:
+	}
+}
+
+// collect takes what was posted. Answers come first: they are what a command
+// posted after them has to find.
+func (l *loop) collect(events []event) ([]event, []func(*machine)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.results) > 0 {
+		events = append(events, pushed{l.results})
+		l.results = nil
+	}
+	events = append(events, l.events...)
+	clear(l.events)
+	l.events = l.events[:0]
+	queries := l.queries
+	l.queries = nil
+	return events, queries
+}
+
+// run serves the shard until it was drained or ctx ends. A shard that was lost,
+// or a store that does not answer, is tried again for ever; only the first try
+// reports to started.
+func (l *loop) run(ctx context.Context, started chan<- error) {
+	report := func(err error) {
+		if started != nil {
+			started <- err
+			started = nil
+		}
+	}
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		err := l.serve(ctx, func() { report(nil); pause = 50 * time.Millisecond })
+		l.d.slots.leave(l.shard)
+		if err == nil || ctx.Err() != nil {
+			report(err)
+			return
+		}
+		if started != nil && !errors.Is(err, store.ErrUnavailable) {
+			report(err)
+			return
+		}
+		l.d.log.Warn("shard is served anew", "shard", l.shard, "error", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// serve owns the shard once: it returns nil when it was drained, and an error
+// when the shard was lost or cannot be read.
+func (l *loop) serve(ctx context.Context, ready func()) error {
+	opening, err := l.open(ctx)
+	if err != nil {
+		return err
+	}
+	l.commits, l.outcomes = make(chan *store.Commit, 1), make(chan error, 1)
+	var committer sync.WaitGroup
+	committer.Go(func() { l.commitAll(ctx) })
+	defer committer.Wait()
+	defer close(l.commits)
+	defer l.abortAll()
+	l.d.slots.join(l.shard, func() { l.post(granted{}) })
+	l.setServing(true)
+	defer l.setServing(false)
+	ready()
+	return l.loop(ctx, opening)
+}
+
+// open takes the shard and reads what its last owner left.
+func (l *loop) open(ctx context.Context) (recovered, error) {
+	owner, err := l.d.store.Own(ctx, l.shard, l.d.nonce, lease)
+	if err != nil {
+		return recovered{}, fmt.Errorf("take shard %d: %w", l.shard, err)
+	}
+	claims, err := owner.Recover(ctx)
+	if err != nil {
+		return recovered{}, fmt.Errorf("recover shard %d: %w", l.shard, err)
+	}
+	lanes, err := owner.Lanes(ctx)
+	if err != nil {
+		return recovered{}, fmt.Errorf("read lanes of shard %d: %w", l.shard, err)
+	}
+	l.owner = owner
+	l.m = newMachine(l.d.config.Load(), l.d.limits, owner.NextCommit(), owner.Epoch(), owner.Take)
+	l.m.drain = l.d.draining.Load()
+	for i := range claims {
+		l.d.totals.lost.Add(int64(len(claims[i].Entries)))
+	}
+	return recovered{claims, lanes}, nil
+}
+
+func (l *loop) loop(ctx context.Context, opening recovered) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	renew := time.NewTicker(lease / 3)
+	defer renew.Stop()
+	events := []event{opening}
+	for {
+		wake, err := l.turn(ctx, events)
+		if err != nil {
+			return err
+		}
+		if l.m.drain && l.m.quiet() {
+			return l.owner.Release(context.WithoutCancel(ctx))
+		}
+		events = events[:0]
+		timer.Reset(wake)
+		select {
+		case <-l.posted:
+		case <-timer.C:
+		case err := <-l.outcomes:
+			if err != nil {
+				return err
+			}
+			events = append(events, committed{})
+		case <-renew.C:
+			if err := l.owner.Renew(ctx, lease); err != nil {
+				return fmt.Errorf("renew shard %d: %w", l.shard, err)
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// idleWait is how long a loop sleeps that nothing but an event concerns.
+const idleWait = time.Hour
+
+// turn steps the machine until it has nothing more to read, and returns for
+// how long it may sleep.
+func (l *loop) turn(ctx context.Context, events []event) (time.Duration, error) {
+	events, queries := l.collect(events)
+	for {
+		now, err := l.d.store.Now(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("read the store's time: %w", err)
+		}
+		out := l.m.step(now, events...)
+		wait := idleWait
+		if !out.Wake.IsZero() {
+			wait = max(0, out.Wake.Sub(now))
+		}
+		events, err = l.carry(ctx, out, events[:0], now)
+		if err != nil {
+			return 0, err
+		}
+		if len(events) == 0 {
+			for _, f := range queries {
+				f(l.m)
+			}
+			return wait, nil
+		}
+	}
+}
+
+// carry carries out the effects of one step and appends what comes back at
+// once to events.
+func (l *loop) carry(ctx context.Context, out *effects, events []event, now time.Time) ([]event, error) {
+	if out.Free != (want{}) || out.Want != (want{}) {
+		g := l.d.slots.exchange(l.shard, out.Free, out.Want)
+		if out.Want != (want{}) {
+			events = append(events, g)
+		}
+	}
+	for _, a := range out.Abort {
+		l.abort(zombieKey(a))
+	}
+	for i := range out.Push {
+		l.push(&out.Push[i])
+	}
+	for _, j := range out.Settled {
+		l.d.totals.settled[j.Status].Add(1)
+		l.d.watchers.settled(j.ID)
+	}
+	for _, worker := range out.Gone {
+		if l.d.onGone != nil {
+			go l.d.onGone(worker)
+		}
+	}
+	if out.Commit != nil {
+		l.d.totals.commits.Add(1)
+		l.commits <- out.Commit
+	}
+	return l.read(ctx, out, events, now)
+}
+
+// read answers the reads of one step.
+func (l *loop) read(ctx context.Context, out *effects, events []event, now time.Time) ([]event, error) {
+	for _, r := range out.ReadLanes {
+		entries, more, err := l.owner.ReadLane(ctx, r.Lane, r.Limit, r.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("read lane of queue %q: %w", r.Lane.Queue, err)
+		}
+		events = append(events, laneRead{r.Lane, entries, more})
+	}
+	if out.ReadTimers > 0 {
+		timers, next, err := l.owner.ReadTimers(ctx, now, out.ReadTimers)
+		if err != nil {
+			return nil, fmt.Errorf("read timers: %w", err)
+		}
+		events = append(events, timersRead{timers, next})
+	}
+	if out.ReadInbox > 0 {
+		commands, err := l.owner.ReadInbox(ctx, out.ReadInbox)
+		if err != nil {
+			return nil, fmt.Errorf("read inbox: %w", err)
+		}
+		events = append(events, inboxRead{commands, len(commands) == out.ReadInbox})
+	}
+	if out.ReadFinished > 0 {
+		jobs, more, err := l.owner.ReadFinished(ctx, l.m.cfg.keep, now, out.ReadFinished)
+		if err != nil {
+			return nil, fmt.Errorf("read finished jobs: %w", err)
+		}
+		events = append(events, finishedRead{jobs, more})
+	}
+	return events, nil
+}
+
+// commitAll makes commits durable, one after the other. A store that does not
+// answer is asked again with the same commit, for ever: its number makes the
+// repetition harmless.
+func (l *loop) commitAll(ctx context.Context) {
+	for c := range l.commits {
+		err := l.owner.Commit(ctx, c)
+		for pause := 50 * time.Millisecond; err != nil && !lostShard(err) && errors.Is(err, store.ErrUnavailable); pause = min(2*pause, 2*time.Second) {
+			l.d.log.Warn("commit is tried again", "shard", l.shard, "error", err)
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+				l.outcomes <- ctx.Err()
+				return
+			}
+			err = l.owner.Commit(ctx, c)
+		}
+		if err != nil {
+			err = fmt.Errorf("commit to shard %d: %w", l.shard, err)
+		}
+		l.outcomes <- err
+	}
+}

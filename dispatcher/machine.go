@@ -1,0 +1,386 @@
+package dispatcher
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/store"
+)
+
+// limits bound what a machine holds in memory and writes at once.
+type limits struct {
+	// WindowJobs and WindowBytes bound the ready jobs in memory. A lane may
+	// always hold one job, whatever its size.
+	WindowJobs  int
+	WindowBytes int
+	// Claims bounds the pushes of one commit.
+	Claims int
+	// Timers bounds how many timers are read at once.
+	Timers int
+	// RetainEvery is how often terminal jobs are looked through for those whose
+	// time is over.
+	RetainEvery time.Duration
+}
+
+// defaultLimits suit a node that owns 64 shards with a window of 128 MiB.
+func defaultLimits() limits {
+	return limits{WindowJobs: 4096, WindowBytes: 2 << 20, Claims: 512, Timers: 512, RetainEvery: time.Minute}
+}
+
+// machine is the state of one shard: pure, stepped by its loop alone.
+type machine struct {
+	limits limits
+	cfg    *Config
+	rng    *rand.Rand
+	// take asks the shard's reader whether a new entry may go into the window
+	// without being read (store.Owner.Take).
+	take func(store.Lane, *store.Entry) bool
+
+	jobs     map[job.ID]*item
+	zombies  map[zombieKey]*item // settled by a command while being pushed
+	queues   map[string]*queue
+	health   map[string]*health // by worker
+	runnable fifo[*queue]       // queues that may have something to claim
+	refill   []*lane            // lanes to be read
+	suspects []*item            // ready jobs that may be what killed a node
+	claims   map[uint64]int
+
+	ready     int // ready jobs in memory
+	bytes     int // their sizes
+	inFlight  int // pushes, from the claim to the answer
+	slots     int // granted and not in flight
+	suspect   suspectToken
+	number    uint64 // of the next commit
+	next      store.Commit
+	pushes    []*item    // what next.Claim will start
+	settled   []*job.Job // terminal jobs of the next commit
+	current   inCommit
+	due       []*item   // due jobs read from the timers in this step
+	nextDue   time.Time // when a timer fires; zero where none is known
+	throttled time.Time // when the first throttled worker may be used again
+	retainAt  time.Time // when terminal jobs are to be looked through again
+	inbox     bool      // the inbox has something
+	retain    bool      // terminal jobs are to be looked through
+	looked    bool      // askReads was done for the next commit
+	asked     bool      // askSlots was
+	drain     bool
+	started   bool
+	now       time.Time // of the last step
+	out       effects
+}
+
+// inCommit is what the commit under way is about.
+type inCommit struct {
+	busy    bool
+	commit  store.Commit
+	pushes  []*item
+	settled []*job.Job
+}
+
+// suspectToken is the node's leave to push one suspect.
+type suspectToken uint8
+
+const (
+	suspectNone suspectToken = iota
+	suspectHeld
+	suspectUsed
+)
+
+// zombieKey tells a push whose job was settled meanwhile from a later one of
+// the same job.
+type zombieKey struct {
+	id      job.ID
+	attempt int
+}
+
+// newMachine returns the machine of a shard whose next commit has that number.
+// Equal seeds and equal events give equal effects.
+func newMachine(cfg *Config, l limits, number uint64, seed uint64, take func(store.Lane, *store.Entry) bool) *machine {
+	return &machine{
+		limits: l, cfg: cfg, number: number, take: take,
+		rng:     rand.New(rand.NewPCG(seed, number)),
+		jobs:    make(map[job.ID]*item),
+		zombies: make(map[zombieKey]*item),
+		queues:  make(map[string]*queue),
+		health:  make(map[string]*health),
+		claims:  make(map[uint64]int),
+	}
+}
+
+// step takes events in their order and returns what is to be done. now never
+// goes back. The effects are valid until the next step.
+func (m *machine) step(now time.Time, events ...event) *effects {
+	m.out.reset()
+	m.now = now
+	for _, ev := range events {
+		m.apply(now, ev)
+	}
+	m.plan(now)
+	return &m.out
+}
+
+func (m *machine) apply(now time.Time, ev event) {
+	switch ev := ev.(type) {
+	case pushed:
+		for i := range ev.Results {
+			m.onPushed(now, &ev.Results[i])
+		}
+	case committed:
+		m.onCommitted(now)
+	case arrived:
+		m.onArrived(ev.Entries)
+	case laneGrew:
+		m.grow(ev.Lane)
+	case timerSet:
+		m.setTimer(ev.At)
+	case laneRead:
+		m.onLaneRead(ev)
+	case timersRead:
+		m.onTimersRead(now, ev)
+	case inboxGrew:
+		m.inbox = true
+	case inboxRead:
+		m.onInboxRead(now, ev)
+	case finishedRead:
+		m.onFinishedRead(ev)
+	case granted:
+		m.onGranted(ev)
+	case configured:
+		m.onConfigured(now, ev.Config)
+	case draining:
+		m.drain = true
+	case recovered:
+		m.onRecovered(now, ev)
+	}
+}
+
+// plan decides what to do now: read first, then claim, then commit all that
+// has come together. Nothing is claimed or taken from the timers while a commit
+// is under way, so that each commit holds as much as possible and the store
+// shows what the machine knows.
+func (m *machine) plan(now time.Time) {
+	if !m.started {
+		return
+	}
+	m.unthrottle(now)
+	if m.current.busy {
+		m.askRefill()
+		return
+	}
+	if !m.looked {
+		m.looked = true
+		m.askReads(now)
+	}
+	m.askRefill()
+	if m.out.reads() {
+		return
+	}
+	if m.askSlots() {
+		return // answered at once: commit with what is granted
+	}
+	m.claimReady(now)
+	m.promoteRest()
+	m.commit()
+	m.looked, m.asked = false, false
+	m.release()
+	m.askRefill()
+	m.wake(now)
+}
+
+// askReads asks for what the next commit is to be made of, once a commit. It
+// is read while no commit is under way.
+func (m *machine) askReads(now time.Time) {
+	if !m.nextDue.IsZero() && !now.Before(m.nextDue) {
+		m.out.ReadTimers = m.limits.Timers
+	}
+	if m.inbox {
+		m.inbox = false
+		m.out.ReadInbox = m.limits.Timers
+	}
+	if !now.Before(m.retainAt) {
+		m.retainAt = now.Add(m.limits.RetainEvery)
+		m.retain = len(m.cfg.Retention) > 0
+		m.sweep(now)
+	}
+	if m.retain {
+		m.retain = false
+		m.out.ReadFinished = m.limits.Timers
+	}
+}
+
+// askRefill asks for entries of lanes that run low and can be served.
+func (m *machine) askRefill() {
+	for _, l := range m.refill {
+		l.asked = false
+		if limit, bytes := m.room(l); limit > 0 && l.more && !m.drain {
+			l.asked = true
+			m.out.ReadLanes = append(m.out.ReadLanes, laneRequest{l.Lane, limit, bytes})
+		}
+	}
+	m.refill = m.refill[:0]
+}
+
+// askSlots asks the node, once a commit, for leave to push what could be
+// claimed now. What the shard holds unused goes back in the same breath, so
+// that the node can share fairly.
+func (m *machine) askSlots() bool {
+	if m.asked || m.drain {
+		return false
+	}
+	m.asked = true
+	m.out.Want.Slots = m.demand()
+	if len(m.suspects) > 0 && m.suspect == suspectNone {
+		m.out.Want.Slots++
+		m.out.Want.Suspect = true
+	}
+	if m.out.Want == (want{}) {
+		return false
+	}
+	m.out.Free.Slots, m.slots = m.slots, 0
+	return true
+}
+
+// commit emits what has come together.
+func (m *machine) commit() {
+	if m.next.Empty() {
+		return
+	}
+	m.current = inCommit{true, m.next, m.pushes, m.settled}
+	m.next, m.pushes, m.settled = store.Commit{}, nil, nil
+	m.out.Commit = &m.current.commit
+}
+
+// onCommitted starts the pushes that were claimed and forgets what was settled.
+func (m *machine) onCommitted(now time.Time) {
+	c := &m.current
+	m.number++
+	for _, it := range c.pushes {
+		m.startPush(now, it)
+	}
+	for i := range c.commit.Settle {
+		j := c.commit.Settle[i].Job
+		if it := m.jobs[j.ID]; it != nil && it.state == itemSettling {
+			m.forget(it)
+		}
+		if !j.Status.Terminal() {
+			m.setTimer(j.Due)
+		}
+	}
+	for _, j := range c.commit.Delete {
+		if it := m.jobs[j.ID]; it != nil {
+			m.forget(it)
+		}
+	}
+	for _, e := range c.commit.Promote {
+		m.grow(store.LaneOf(e.Job))
+	}
+	m.out.Settled = append(m.out.Settled, c.settled...)
+	*c = inCommit{}
+}
+
+// startPush orders the push of a claimed job. The attempt's time begins now and
+// not at the claim: the worker gets all of it.
+func (m *machine) startPush(now time.Time, it *item) {
+	it.state = itemRunning
+	it.started = now
+	order := pushOrder{
+		Entry: it.entry, Attempt: it.attempt, Max: m.policy(it.entry.Job).MaxAttempts,
+		Timeout: m.timeout(it),
+	}
+	if it.pool != nil {
+		order.Worker = it.pool.worker
+	}
+	m.out.Push = append(m.out.Push, order)
+}
+
+// setTimer notes that a timer fires at that time.
+func (m *machine) setTimer(at time.Time) {
+	if at.IsZero() {
+		return
+	}
+	if m.nextDue.IsZero() || at.Before(m.nextDue) {
+		m.nextDue = at
+	}
+}
+
+// onGranted takes slots from the node.
+func (m *machine) onGranted(g granted) {
+	m.slots += g.Slots
+	if g.Suspect {
+		m.suspect = suspectHeld
+	}
+}
+
+// release gives back what cannot be used now.
+func (m *machine) release() {
+	m.out.Free.Slots, m.slots = m.slots, 0
+	if m.suspect == suspectHeld && (m.drain || len(m.suspects) == 0) {
+		m.suspect = suspectNone
+		m.out.Free.Suspect = true
+	}
+}
+
+// wake says when time alone will have something to do.
+func (m *machine) wake(now time.Time) {
+	wake := m.retainAt
+	for _, t := range [...]time.Time{m.nextDue, m.throttled} {
+		if !t.IsZero() && t.Before(wake) {
+			wake = t
+		}
+	}
+	m.out.Wake = wake
+}
+
+// quiet reports whether nothing is in flight and nothing waits to be written:
+// a drained machine may be dropped.
+func (m *machine) quiet() bool {
+	return m.inFlight == 0 && !m.current.busy && m.next.Empty()
+}
+
+// forget drops what is known of a job.
+func (m *machine) forget(it *item) {
+	delete(m.jobs, it.entry.Job.ID)
+}
+
+// fifo is a queue over a ring buffer.
+type fifo[T any] struct {
+	items []T
+	head  int
+	n     int
+}
+
+func (f *fifo[T]) empty() bool { return f.n == 0 }
+
+func (f *fifo[T]) push(v T) {
+	if f.n == len(f.items) {
+		grown := make([]T, max(16, 2*f.n))
+		for i := range f.n {
+			grown[i] = f.items[(f.head+i)%len(f.items)]
+		}
+		f.items, f.head = grown, 0
+	}
+	f.items[(f.head+f.n)%len(f.items)] = v
+	f.n++
+}
+
+func (f *fifo[T]) pop() T {
+	var zero T
+	v := f.items[f.head]
+	f.items[f.head] = zero
+	f.head = (f.head + 1) % len(f.items)
+	f.n--
+	return v
+}
+
+// known returns the queues in the order of their names, so that equal seeds
+// give equal effects.
+func (m *machine) known() []*queue {
+	queues := make([]*queue, 0, len(m.queues))
+	for _, name := range slices.Sorted(maps.Keys(m.queues)) {
+		queues = append(queues, m.queues[name])
+	}
+	return queues
+}

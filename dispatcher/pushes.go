@@ -1,0 +1,131 @@
+package dispatcher
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/webhook/push"
+)
+
+// push starts a push on a goroutine of its own.
+func (l *loop) push(o *pushOrder) {
+	j := o.Entry.Job
+	ctx, cancel := context.WithCancel(context.Background())
+	l.mu.Lock()
+	l.pushes[zombieKey{j.ID, o.Attempt}] = cancel
+	l.mu.Unlock()
+	l.d.totals.started.Add(1)
+	l.d.runners.do(task{l, ctx, cancel, push.Request{
+		Destination: l.destination(o), JobID: j.ID, Incarnation: j.Incarnation,
+		Attempt: o.Attempt, MaxAttempts: o.Max, Type: j.Type, Queue: j.Queue, Key: j.Key,
+		Epoch: l.owner.Epoch(), EnqueuedAt: j.CreatedAt, Deadline: time.Now().Add(o.Timeout),
+		ContentType: j.ContentType, Headers: j.Headers, Body: o.Entry.Payload,
+	}})
+}
+
+// destination returns where an order goes; nil where that cannot be.
+func (l *loop) destination(o *pushOrder) *push.Destination {
+	if o.Worker != nil {
+		return o.Worker.destination
+	}
+	w := Worker{Secrets: l.d.config.Load().SigningSecrets}
+	return l.d.destination("", o.Entry.Job.URL, nil, &w)
+}
+
+// abort closes the request of a push.
+func (l *loop) abort(key zombieKey) {
+	l.mu.Lock()
+	cancel := l.pushes[key]
+	l.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
+}
+
+// abortAll closes the requests of all pushes of the shard.
+func (l *loop) abortAll() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, cancel := range l.pushes {
+		cancel()
+	}
+}
+
+// task is one push to be made.
+type task struct {
+	l      *loop
+	ctx    context.Context
+	cancel context.CancelFunc
+	req    push.Request
+}
+
+func (t *task) run() {
+	var a push.Answer
+	if t.req.Destination == nil {
+		a = push.Answer{
+			Outcome: job.OutcomeFailed, Reason: job.ReasonInvalidRequest,
+			Error: "the destination's configuration is not valid; the server's log says why",
+		}
+	} else {
+		a = t.l.d.client.Push(t.ctx, &t.req)
+	}
+	t.cancel()
+	t.l.d.totals.outcome(a.Outcome)
+	t.l.landed(result{t.req.JobID, t.req.Attempt, a})
+}
+
+// runners are goroutines that make pushes. They are kept for a while, since a
+// new goroutine has to grow its stack anew for every push.
+type runners struct {
+	once  sync.Once
+	tasks chan task
+	stop  chan struct{}
+	wait  sync.WaitGroup
+}
+
+// runnerIdle is how long a goroutine waits for its next push.
+const runnerIdle = 5 * time.Second
+
+func (r *runners) start() {
+	r.tasks, r.stop = make(chan task), make(chan struct{})
+}
+
+// do has the task run without waiting for it.
+func (r *runners) do(t task) {
+	r.once.Do(r.start)
+	select {
+	case r.tasks <- t:
+	default:
+		r.wait.Go(func() { r.run(t) })
+	}
+}
+
+func (r *runners) run(t task) {
+	idle := time.NewTimer(runnerIdle)
+	defer idle.Stop()
+	for {
+		t.run()
+		t = task{}
+		idle.Reset(runnerIdle)
+		select {
+		case t = <-r.tasks:
+		case <-idle.C:
+			return
+		case <-r.stop:
+			return
+		}
+	}
+}
+
+// close ends the idle goroutines and waits for the others.
+func (r *runners) close() {
+	r.once.Do(r.start)
+	select {
+	case <-r.stop:
+	default:
+		close(r.stop)
+	}
+	r.wait.Wait()
+}

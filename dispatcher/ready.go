@@ -1,0 +1,253 @@
+package dispatcher
+
+import (
+	"slices"
+	"time"
+
+	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/store"
+)
+
+// minLaneRoom and maxLaneRoom bound how many ready jobs of one lane are kept
+// in memory: enough that a queue never waits for the store between two commits,
+// and not more than a read brings at a good price.
+const (
+	minLaneRoom = 32
+	maxLaneRoom = 1024
+)
+
+// queue returns what is known of a queue, new where it was not known.
+func (m *machine) queue(name string) *queue {
+	q := m.queues[name]
+	if q == nil {
+		q = &queue{name: name}
+		m.queues[name] = q
+		m.configure(q)
+	}
+	return q
+}
+
+// configure gives a queue its configuration and the workers that serve it,
+// keeping what is known of workers that it had before.
+func (m *machine) configure(q *queue) {
+	q.cfg = m.cfg.queue(q.name)
+	old := q.pools
+	q.pools = nil
+	for _, w := range m.cfg.Workers {
+		if !slices.Contains(w.Queues, q.name) {
+			continue
+		}
+		p := &pool{}
+		if i := slices.IndexFunc(old, func(p *pool) bool { return p.worker.Name == w.Name }); i >= 0 {
+			p = old[i]
+		}
+		p.worker = w
+		q.pools = append(q.pools, p)
+	}
+}
+
+func (m *machine) onConfigured(now time.Time, cfg *Config) {
+	m.cfg = cfg
+	for _, q := range m.known() {
+		m.configure(q)
+		m.unblock(q)
+		for _, l := range q.lanes {
+			m.wantRefill(q, l)
+		}
+	}
+	m.retainAt = now
+}
+
+// sweep forgets the queues of which nothing needs to be remembered.
+func (m *machine) sweep(now time.Time) {
+	for name, q := range m.queues {
+		if q.idle() && !q.runnable && !q.throttled(now) && q.ended.quiet(now) {
+			delete(m.queues, name)
+		}
+	}
+}
+
+// throttled reports whether a worker of the queue has asked to be left alone
+// and was not heard of since.
+func (q *queue) throttled(now time.Time) bool {
+	return slices.ContainsFunc(q.pools, func(p *pool) bool { return p.throttles > 0 || p.throttledUntil.After(now) })
+}
+
+// unblock lets a queue try again to have something claimed.
+func (m *machine) unblock(q *queue) {
+	q.blocked = ""
+	if q.ready > 0 && !q.runnable {
+		q.runnable = true
+		m.runnable.push(q)
+	}
+}
+
+// laneRoom is how many ready jobs of one lane of the queue may be in memory.
+func (q *queue) laneRoom() int { return min(maxLaneRoom, max(minLaneRoom, 4*q.cfg.Concurrency)) }
+
+// room returns how many entries, and bytes of them, may be read into a lane.
+func (m *machine) room(l *lane) (limit, bytes int) {
+	q := m.queue(l.Queue)
+	limit = min(q.laneRoom()-l.n, m.limits.WindowJobs-m.ready)
+	bytes = m.limits.WindowBytes - m.bytes
+	if limit <= 0 || bytes <= 0 {
+		// A lane may always hold one job, or a full window of blocked queues
+		// would stop all others.
+		if l.n > 0 {
+			return 0, 0
+		}
+		return 1, 1
+	}
+	return limit, bytes
+}
+
+// wantRefill notes that a lane runs low, if the store may have more of it and
+// its queue could use it.
+func (m *machine) wantRefill(q *queue, l *lane) {
+	if !l.more || l.asked || q.cfg.Paused || (len(q.pools) == 0 && !l.AdHoc) || l.n >= (q.laneRoom()+1)/2 {
+		return
+	}
+	l.asked = true
+	m.refill = append(m.refill, l)
+}
+
+// grow notes that a lane has entries in the store.
+func (m *machine) grow(id store.Lane) {
+	q := m.queue(id.Queue)
+	l := q.lane(id)
+	l.more = true
+	m.wantRefill(q, l)
+}
+
+// onArrived puts new entries into the window, as far as there is room and the
+// reader agrees that they are what it would read next.
+func (m *machine) onArrived(entries []*store.Entry) {
+	for _, e := range entries {
+		id := store.LaneOf(e.Job)
+		q := m.queue(id.Queue)
+		l := q.lane(id)
+		if m.jobs[e.Job.ID] == nil && m.hasRoom(q, l, e) && m.take(id, e) {
+			m.addReady(q, l, e)
+			continue
+		}
+		l.more = true
+		m.wantRefill(q, l)
+	}
+}
+
+// hasRoom reports whether a new entry may be kept in memory.
+func (m *machine) hasRoom(q *queue, l *lane, e *store.Entry) bool {
+	if l.more || m.drain {
+		return false
+	}
+	return l.n == 0 || l.n < q.laneRoom() && m.ready < m.limits.WindowJobs && m.bytes+e.Size() <= m.limits.WindowBytes
+}
+
+func (m *machine) onLaneRead(ev laneRead) {
+	q := m.queue(ev.Lane.Queue)
+	l := q.lane(ev.Lane)
+	l.asked = false
+	l.more = ev.More
+	for _, e := range ev.Entries {
+		if m.jobs[e.Job.ID] == nil {
+			m.addReady(q, l, e)
+		}
+	}
+	m.wantRefill(q, l)
+}
+
+// addReady puts an entry into the window.
+func (m *machine) addReady(q *queue, l *lane, e *store.Entry) *item {
+	it := &item{entry: e, queue: q, state: itemReady}
+	m.jobs[e.Job.ID] = it
+	m.ready++
+	m.bytes += e.Size()
+	if e.Job.Losses > 1 {
+		it.suspect = true
+		m.suspects = append(m.suspects, it)
+		return it
+	}
+	l.add(it)
+	q.ready++
+	if q.blocked == "" || l.AdHoc {
+		m.unblock(q)
+	}
+	return it
+}
+
+// unready takes an item out of the window that was not taken from its lane.
+func (m *machine) unready(it *item) {
+	m.ready--
+	m.bytes -= it.entry.Size()
+	if it.suspect {
+		m.suspects = slices.DeleteFunc(m.suspects, func(s *item) bool { return s == it })
+		return
+	}
+	it.queue.ready--
+	for _, l := range it.queue.lanes {
+		if l.Lane == store.LaneOf(it.entry.Job) {
+			l.n--
+			m.wantRefill(it.queue, l)
+		}
+	}
+}
+
+// onTimersRead takes due jobs into the window for the claims of this step;
+// those that cannot be claimed in it are promoted to their lanes (see
+// promoteRest), so that the head of the timers is clean after every commit.
+func (m *machine) onTimersRead(now time.Time, ev timersRead) {
+	m.nextDue = ev.Next
+	if len(ev.Timers) >= m.limits.Timers {
+		m.nextDue = now // there may be more that are due
+	}
+	for i := range ev.Timers {
+		t := &ev.Timers[i]
+		switch {
+		case t.Kind == store.TimerExpire:
+			m.expireFired(now, t)
+		case t.Kind == store.TimerRelease || t.Entry == nil:
+			m.next.TimersDone = append(m.next.TimersDone, *t)
+		case m.jobs[t.ID] == nil:
+			m.addDue(t.Entry)
+		}
+	}
+}
+
+func (m *machine) addDue(e *store.Entry) {
+	q := m.queue(e.Job.Queue)
+	it := m.addReady(q, q.lane(store.LaneOf(e.Job)), e)
+	m.due = append(m.due, it)
+}
+
+// promoteRest moves the due jobs that were not claimed to their lanes.
+func (m *machine) promoteRest() {
+	for i, it := range m.due {
+		m.due[i] = nil
+		if it.state != itemReady {
+			continue
+		}
+		m.unready(it)
+		it.state = itemSettling
+		delete(m.jobs, it.entry.Job.ID)
+		m.next.Promote = append(m.next.Promote, it.entry)
+	}
+	m.due = m.due[:0]
+}
+
+// expireFired handles a job whose expires_at has come.
+func (m *machine) expireFired(now time.Time, t *store.Timer) {
+	m.next.TimersDone = append(m.next.TimersDone, *t)
+	if t.Entry == nil || t.Entry.Job.Status.Terminal() || !t.Entry.Job.Expired(now) {
+		return
+	}
+	it := m.jobs[t.ID]
+	switch {
+	case it == nil:
+		it = &item{entry: t.Entry, queue: m.queue(t.Entry.Job.Queue)}
+	case it.state == itemReady:
+		m.unready(it)
+	default:
+		return // its attempt decides: see decide
+	}
+	m.settleWith(it, finish(it.entry.Job, job.EventExpire, job.ReasonExpired, now), nil)
+}

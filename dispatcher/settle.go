@@ -1,0 +1,259 @@
+package dispatcher
+
+import (
+	"strings"
+	"time"
+
+	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/store"
+	"github.com/orchestrix/orchestrix/webhook/push"
+)
+
+// onPushed takes the answer of an attempt.
+func (m *machine) onPushed(now time.Time, r *result) {
+	it := m.jobs[r.ID]
+	if it == nil || it.state != itemRunning || it.attempt != r.Attempt {
+		key := zombieKey{r.ID, r.Attempt}
+		if z := m.zombies[key]; z != nil {
+			delete(m.zombies, key)
+			m.land(z)
+		}
+		return
+	}
+	m.land(it)
+	it.queue.ended.add(now, 1)
+	m.note(it, &r.Answer, now)
+	m.settleWith(it, m.decide(it, &r.Answer, now), &r.Answer)
+}
+
+// land gives back what a push in flight held.
+func (m *machine) land(it *item) {
+	it.queue.inFlight--
+	m.inFlight--
+	m.slots++
+	if it.pool != nil {
+		it.pool.inFlight--
+	}
+	if it.suspect {
+		m.suspect = suspectHeld
+	}
+	m.unblock(it.queue)
+}
+
+// decide returns the job as the answer to its running attempt leaves it.
+func (m *machine) decide(it *item, a *push.Answer, now time.Time) *job.Job {
+	j := m.ended(it, a, now)
+	policy := m.policy(j)
+	switch a.Outcome {
+	case job.OutcomeSucceeded:
+		return settled(j, job.EventSucceed, job.ReasonNone, now)
+	case job.OutcomeCancelled, job.OutcomeLost: // aborted by a node that leaves: nobody asked for the job's end
+		last := &j.Attempts[len(j.Attempts)-1]
+		last.Outcome, last.Reason = job.OutcomeLost, job.ReasonShutdown
+		return again(j, &policy, now, now)
+	case job.OutcomeThrottled:
+		return again(j, &policy, m.throttle(it, a, &policy, now), now)
+	}
+	if a.Gone {
+		m.gone(it)
+	}
+	j.Failures++
+	switch {
+	case a.NoRetry:
+		return settled(j, job.EventKill, job.ReasonNoRetry, now)
+	case a.Gone:
+		return settled(j, job.EventKill, job.ReasonGone, now)
+	case policy.Fatal(a.StatusCode):
+		return settled(j, job.EventKill, job.ReasonFatalStatus, now)
+	case j.Failures >= policy.MaxAttempts:
+		return settled(j, job.EventKill, job.ReasonMaxAttempts, now)
+	}
+	delay := max(policy.Delay(j.Failures, m.rng), a.RetryAfter)
+	return again(j, &policy, now.Add(delay), now)
+}
+
+// ended returns a copy of the job with its running attempt booked.
+func (m *machine) ended(it *item, a *push.Answer, now time.Time) *job.Job {
+	j := *it.entry.Job
+	j.Attempts = append(make([]job.Attempt, 0, len(j.Attempts)+1), j.Attempts...)
+	j.Attempt = it.attempt
+	j.Losses = 0
+	if j.StartedAt.IsZero() {
+		j.StartedAt = it.started
+	}
+	attempt := job.Attempt{
+		Number: it.attempt, Incarnation: j.Incarnation, StartedAt: it.started, Duration: a.Duration,
+		Outcome: a.Outcome, StatusCode: a.StatusCode, Reason: a.Reason, Error: a.Error,
+		Answer: a.Body, AnswerSize: len(a.Body), AnswerType: a.ContentType, URL: shownURL(j.URL),
+	}
+	if it.pool != nil {
+		attempt.Worker, attempt.URL = it.pool.worker.Name, shownURL(it.pool.worker.URL)
+	}
+	j.AddAttempt(attempt)
+	return &j
+}
+
+// shownURL is a URL without what may be secret in it.
+func shownURL(u string) string {
+	u, _, _ = strings.Cut(u, "?")
+	return u
+}
+
+// settled moves a job by a terminal event.
+func settled(j *job.Job, on job.Event, why job.Reason, now time.Time) *job.Job {
+	t, ok := job.Next(j.Status, on)
+	if !ok || !t.To.Terminal() {
+		panic("dispatcher: " + on.String() + " is not allowed for a job that is " + j.Status.String())
+	}
+	j.Status, j.Reason, j.FinishedAt, j.Due = t.To, why, now, time.Time{}
+	return j
+}
+
+// finish is settled on a copy of the job.
+func finish(j *job.Job, on job.Event, why job.Reason, now time.Time) *job.Job {
+	c := *j
+	return settled(&c, on, why, now)
+}
+
+// again lets a job wait for its next attempt at due, unless its policy or its
+// expires_at leave it none.
+func again(j *job.Job, policy *job.Policy, due, now time.Time) *job.Job {
+	if limit := policy.MaxDuration.Std(); limit > 0 && due.Sub(j.StartedAt) > limit {
+		return settled(j, job.EventKill, job.ReasonMaxDuration, now)
+	}
+	if j.Expired(due) {
+		return settled(j, job.EventExpire, job.ReasonExpired, now)
+	}
+	// Due is never zero for a job that was pushed: it stands among the timers.
+	j.Due = due.Truncate(time.Millisecond)
+	return j
+}
+
+// health is what is known of a worker, over all queues of the shard.
+type health struct {
+	succeeded, failed        int64
+	lastSuccess, lastFailure time.Time
+}
+
+// note books how the worker did.
+func (m *machine) note(it *item, a *push.Answer, now time.Time) {
+	if it.pool == nil {
+		return
+	}
+	h := m.health[it.pool.worker.Name]
+	if h == nil {
+		h = &health{}
+		m.health[it.pool.worker.Name] = h
+	}
+	switch a.Outcome {
+	case job.OutcomeSucceeded:
+		it.pool.throttles = 0
+		h.succeeded++
+		h.lastSuccess = now
+	case job.OutcomeFailed, job.OutcomeTimedOut:
+		h.failed++
+		h.lastFailure = now
+	}
+}
+
+// throttle leaves the worker alone for as long as it asked, on this queue, and
+// returns when the job may be pushed again: at once where another worker can
+// take it.
+func (m *machine) throttle(it *item, a *push.Answer, policy *job.Policy, now time.Time) time.Time {
+	if it.pool == nil {
+		return now.Add(max(a.RetryAfter, policy.Delay(1, m.rng)))
+	}
+	p := it.pool
+	p.throttles++
+	delay := a.RetryAfter
+	if delay == 0 {
+		delay = policy.Delay(p.throttles, m.rng)
+	}
+	if until := now.Add(delay); until.After(p.throttledUntil) {
+		p.throttledUntil = until
+	}
+	m.throttleUntil(p.throttledUntil)
+	if other, _ := it.queue.choose(now); other != nil {
+		return now
+	}
+	return p.throttledUntil
+}
+
+// gone asks for the worker to be paused, unless it is configured otherwise.
+func (m *machine) gone(it *item) {
+	if it.pool != nil && !it.pool.worker.IgnoreGone {
+		m.out.Gone = append(m.out.Gone, it.pool.worker.Name)
+	}
+}
+
+// settleWith puts a job's new state into the next commit.
+func (m *machine) settleWith(it *item, j *job.Job, a *push.Answer) {
+	s := store.Settle{Job: j, Was: it.entry.Standing()}
+	if it.claim != 0 {
+		s.Was.Place = store.InClaim
+		m.unclaim(it)
+	}
+	if a != nil && len(a.Body) > 0 {
+		s.Answer, s.AnswerType = a.Body, a.ContentType
+	}
+	it.state = itemSettling
+	it.settle = len(m.next.Settle)
+	m.jobs[j.ID] = it
+	m.next.Settle = append(m.next.Settle, s)
+	if j.Status.Terminal() {
+		m.settled = append(m.settled, j)
+	}
+}
+
+// unclaim takes an item out of its claim record; the last one takes the record
+// with it.
+func (m *machine) unclaim(it *item) {
+	m.claims[it.claim]--
+	if m.claims[it.claim] == 0 {
+		delete(m.claims, it.claim)
+		m.next.ClaimsDone = append(m.next.ClaimsDone, it.claim)
+	}
+	it.claim = 0
+}
+
+// onRecovered books the attempts that died with the shard's last owner and
+// finds the lanes that have jobs.
+func (m *machine) onRecovered(now time.Time, ev recovered) {
+	m.started = true
+	m.nextDue, m.inbox = now, true
+	for i := range ev.Claims {
+		c := &ev.Claims[i]
+		if len(c.Entries) == 0 {
+			m.next.ClaimsDone = append(m.next.ClaimsDone, c.Number)
+		}
+		m.claims[c.Number] = len(c.Entries)
+		for k := range c.Entries {
+			m.lost(c.Number, &c.Entries[k], now)
+		}
+	}
+	for _, l := range ev.Lanes {
+		m.grow(l)
+	}
+}
+
+// lost books an attempt whose node died. The first loss is pushed again at
+// once; from the second on the job is a suspect and backs off; MaxLosses of
+// them in a row make it dead.
+func (m *machine) lost(claim uint64, ce *store.ClaimEntry, now time.Time) {
+	it := &item{entry: ce.Entry, queue: m.queue(ce.Entry.Job.Queue), claim: claim, attempt: ce.Attempt, started: ce.Started}
+	j := m.ended(it, &push.Answer{
+		Outcome: job.OutcomeLost, Reason: job.ReasonLost, Error: "the node that pushed it died",
+	}, now)
+	j.Attempts[len(j.Attempts)-1].Worker = ce.Worker
+	j.Losses = ce.Entry.Job.Losses + 1
+	policy := m.policy(j)
+	due := now
+	if j.Losses > 1 {
+		due = now.Add(policy.Delay(j.Losses-1, m.rng))
+	}
+	if j.Losses >= job.MaxLosses {
+		m.settleWith(it, settled(j, job.EventKill, job.ReasonPoison, now), nil)
+		return
+	}
+	m.settleWith(it, again(j, &policy, due, now), nil)
+}

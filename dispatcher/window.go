@@ -1,0 +1,199 @@
+package dispatcher
+
+import (
+	"time"
+
+	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/store"
+)
+
+// itemState is what is happening to a job that the machine knows.
+type itemState uint8
+
+const (
+	itemReady    itemState = iota // in the window
+	itemClaimed                   // in the commit that is being made durable
+	itemRunning                   // being pushed
+	itemSettling                  // its change is in the next or the current commit
+)
+
+// item is a job that the machine knows: in the window, or in flight.
+type item struct {
+	entry    *store.Entry
+	queue    *queue
+	state    itemState
+	attempt  int
+	started  time.Time
+	deadline time.Time
+	pool     *pool // nil for an ad-hoc destination
+	claim    uint64
+	suspect  bool
+	settled  bool // the last settle is terminal
+	settle   int  // index in the next commit while state is itemSettling
+}
+
+// queue is what the machine knows of a queue with ready jobs or pushes in
+// flight.
+type queue struct {
+	name     string
+	cfg      Queue
+	inFlight int
+	ready    int // in all lanes
+	lanes    []*lane
+	pools    []*pool
+	turn     int  // where the search for a worker begins
+	runnable bool // in machine.runnable
+	blocked  string
+	ended    rate // of attempts
+}
+
+// Why a queue with ready jobs has nothing claimed.
+const (
+	blockedPaused      = "paused"
+	blockedNoWorker    = "no_worker"
+	blockedConcurrency = "concurrency"
+	blockedThrottled   = "throttled"
+)
+
+// pool is a worker as one queue sees it.
+type pool struct {
+	worker         *Worker
+	inFlight       int
+	throttledUntil time.Time
+	throttles      int // in a row
+}
+
+// lane is the part of a store lane that is in the window. Its keys are served
+// as a ring, so that no key starves another.
+type lane struct {
+	store.Lane
+	keys   map[string]*keyed
+	cur    *keyed // the key to be served next
+	n      int    // ready items
+	more   bool   // the store may have entries that are not in the window
+	asked  bool   // in machine.refill
+	credit int    // of the smooth weighted round-robin over priorities
+}
+
+// keyed are the ready items of one key of a lane, in order.
+type keyed struct {
+	key        string
+	items      []*item
+	head       int
+	prev, next *keyed
+}
+
+// add puts an item behind the others of its key.
+func (l *lane) add(it *item) {
+	key := it.entry.Job.Key
+	k := l.keys[key]
+	if k == nil {
+		k = &keyed{key: key}
+		if l.keys == nil {
+			l.keys = make(map[string]*keyed)
+		}
+		l.keys[key] = k
+		l.link(k)
+	}
+	k.items = append(k.items, it)
+	l.n++
+}
+
+// link puts a key at the end of the ring: just behind the one to be served
+// next, going backwards.
+func (l *lane) link(k *keyed) {
+	if l.cur == nil {
+		k.prev, k.next = k, k
+		l.cur = k
+		return
+	}
+	k.prev, k.next = l.cur.prev, l.cur
+	k.prev.next, k.next.prev = k, k
+}
+
+func (l *lane) unlink(k *keyed) {
+	delete(l.keys, k.key)
+	if k.next == k {
+		l.cur = nil
+		return
+	}
+	k.prev.next, k.next.prev = k.next, k.prev
+	if l.cur == k {
+		l.cur = k.next
+	}
+}
+
+// take removes and returns the next ready item; nil where there is none. Items
+// that left the window in another way (cancelled, expired) are passed over.
+func (l *lane) take() *item {
+	for l.cur != nil {
+		k := l.cur
+		for k.head < len(k.items) {
+			it := k.items[k.head]
+			k.items[k.head] = nil
+			k.head++
+			if it.state != itemReady {
+				continue
+			}
+			if k.head == len(k.items) {
+				l.unlink(k)
+			} else {
+				l.cur = k.next
+			}
+			l.n--
+			return it
+		}
+		l.unlink(k)
+	}
+	return nil
+}
+
+// priorityWeight is the share of each priority while several have ready jobs.
+var priorityWeight = [...]int{job.Critical: 8, job.High: 4, job.Normal: 2, job.Low: 1}
+
+// nextLane chooses the lane to serve by smooth weighted round-robin over those
+// with ready jobs; adHocOnly leaves out those that need a worker.
+func (q *queue) nextLane(adHocOnly bool) *lane {
+	var best *lane
+	total := 0
+	for _, l := range q.lanes {
+		if l.n == 0 || (adHocOnly && !l.AdHoc) {
+			continue
+		}
+		w := priorityWeight[l.Priority]
+		l.credit += w
+		total += w
+		if best == nil || l.credit > best.credit {
+			best = l
+		}
+	}
+	if best != nil {
+		best.credit -= total
+	}
+	return best
+}
+
+// lane returns the queue's lane, new where it does not have it yet.
+func (q *queue) lane(id store.Lane) *lane {
+	for _, l := range q.lanes {
+		if l.Lane == id {
+			return l
+		}
+	}
+	l := &lane{Lane: id}
+	q.lanes = append(q.lanes, l)
+	return l
+}
+
+// idle reports whether nothing of the queue needs to be remembered.
+func (q *queue) idle() bool {
+	if q.ready > 0 || q.inFlight > 0 {
+		return false
+	}
+	for _, l := range q.lanes {
+		if l.more || l.asked {
+			return false
+		}
+	}
+	return true
+}
