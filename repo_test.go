@@ -139,6 +139,18 @@ func TestNothingIsLeftForLater(t *testing.T) {
 	}
 }
 
+// A test that waits for the real clock is slow when it passes and wrong when the
+// machine is busy: only in a synctest bubble is sleeping exact.
+func TestTestsDoNotSleep(t *testing.T) {
+	t.Parallel()
+	sleep := "time." + "Sleep("
+	for _, name := range texts(t) {
+		if text := read(t, name); strings.HasSuffix(name, "_test.go") && strings.Contains(text, sleep) && !strings.Contains(text, `"testing/synctest"`) {
+			t.Errorf("%s sleeps outside testing/synctest", name)
+		}
+	}
+}
+
 func TestLinksInTheDocumentationLeadSomewhere(t *testing.T) {
 	t.Parallel()
 	link := regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`)
