@@ -18,8 +18,11 @@ import (
 // A Secret does not leak by accident: however it is printed or logged it shows
 // as "whsec_[redacted]", and marshalling it is an error. Reveal is the one way
 // to its text. The zero Secret is invalid. Secrets may be used concurrently;
-// compare them with Equal.
-type Secret struct{ key string }
+// compare them with Equal, not with ==.
+type Secret struct {
+	// A pointer, since %p does not ask a Formatter but prints the fields.
+	key *string
+}
 
 // The bounds of a secret's key in bytes, by Standard Webhooks 1.0.
 const (
@@ -40,7 +43,20 @@ var ErrInvalidSecret = errors.New(`webhook: not a signing secret: want "whsec_" 
 func NewSecret() Secret {
 	var key [32]byte
 	rand.Read(key[:]) // never fails since Go 1.24
-	return Secret{string(key[:])}
+	return makeSecret(key[:])
+}
+
+func makeSecret(key []byte) Secret {
+	text := string(key)
+	return Secret{&text}
+}
+
+// raw returns the key; nil for the zero Secret.
+func (s Secret) raw() []byte {
+	if s.key == nil {
+		return nil
+	}
+	return []byte(*s.key)
 }
 
 // ParseSecret reads the text that Reveal returns, or fails with
@@ -55,7 +71,7 @@ func ParseSecret(text string) (Secret, error) {
 	if err != nil || len(key) < MinSecretBytes || len(key) > MaxSecretBytes {
 		return Secret{}, ErrInvalidSecret
 	}
-	return Secret{string(key)}, nil
+	return makeSecret(key), nil
 }
 
 // Reveal returns the secret's text, for the one who stores it or is told it.
@@ -63,15 +79,15 @@ func (s Secret) Reveal() string {
 	if s.IsZero() {
 		return ""
 	}
-	return secretPrefix + base64.StdEncoding.EncodeToString([]byte(s.key))
+	return secretPrefix + base64.StdEncoding.EncodeToString(s.raw())
 }
 
 // IsZero reports whether the secret is unset.
-func (s Secret) IsZero() bool { return s.key == "" }
+func (s Secret) IsZero() bool { return s.key == nil }
 
 // Equal compares two secrets in a time that does not depend on their bytes.
 func (s Secret) Equal(other Secret) bool {
-	return subtle.ConstantTimeCompare([]byte(s.key), []byte(other.key)) == 1
+	return subtle.ConstantTimeCompare(s.raw(), other.raw()) == 1
 }
 
 // String returns a text that does not hold the key.

@@ -109,7 +109,7 @@ type signing struct {
 func newSigning(secrets []Secret) *signing {
 	st := &signing{digest: sha256.New(), sum: make([]byte, 0, 2*sha256.Size)}
 	for _, s := range secrets {
-		st.macs = append(st.macs, hmac.New(sha256.New, []byte(s.key)))
+		st.macs = append(st.macs, hmac.New(sha256.New, s.raw()))
 	}
 	return st
 }

@@ -26,9 +26,9 @@ type DestinationConfig struct {
 type Destination struct {
 	name    string
 	target  *target
-	start   string // request line and host header
-	headers map[string]string
-	static  string // the worker's headers as they are sent
+	start   string            // request line and host header
+	headers map[string]string // the worker's own
+	static  string            // the same as they are sent
 	signer  *webhook.Signer
 }
 
@@ -48,11 +48,8 @@ func NewDestination(c DestinationConfig) (*Destination, error) {
 	}
 	d := &Destination{
 		name: c.Name, target: t, signer: signer,
-		start:   "POST " + t.path + " HTTP/1.1\r\nhost: " + t.hostPort + "\r\n",
-		headers: make(map[string]string, len(c.Headers)),
-	}
-	for name, value := range c.Headers {
-		d.headers[strings.ToLower(name)] = value
+		start:   "POST " + t.path + " HTTP/1.1\r\nHost: " + t.hostPort + "\r\n",
+		headers: maps.Clone(c.Headers),
 	}
 	d.static = string(d.appendHeaders(nil, nil))
 	return d, nil
@@ -78,9 +75,9 @@ func (d *Destination) appendHeaders(dst []byte, overridden map[string]string) []
 	return dst
 }
 
-func hasHeader(headers map[string]string, lower string) bool {
-	for name := range headers {
-		if strings.EqualFold(name, lower) {
+func hasHeader(headers map[string]string, name string) bool {
+	for other := range headers {
+		if strings.EqualFold(other, name) {
 			return true
 		}
 	}

@@ -1,6 +1,7 @@
 package push
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -51,15 +52,16 @@ type Request struct {
 	Before func() error
 }
 
-// appendRequest appends the head of the request to out and the signed lines to
-// lines, and returns both.
+// appendHead appends the head of the request to out and the signed lines to
+// lines, and returns both. The usual headers are written as HTTP/1.1 servers are
+// used to see them, since not all of them match names without regard to case.
 func (r *Request) appendHead(out, lines []byte, userAgent string, now, deadline time.Time) (head, signed []byte, err error) {
 	d := r.Destination
 	out = append(out, d.start...)
-	out = appendHeader(out, "user-agent", userAgent)
+	out = appendHeader(out, "User-Agent", userAgent)
 	// Without it any coding is acceptable (RFC 9110, 12.5.3), and answers are
 	// kept as they come.
-	out = append(out, "accept-encoding: identity\r\ncontent-length: "...)
+	out = append(out, "Accept-Encoding: identity\r\nContent-Length: "...)
 	out = strconv.AppendInt(out, int64(len(r.Body)), 10)
 	out = append(out, "\r\n"...)
 	if out, err = r.appendContentType(out); err != nil {
@@ -78,9 +80,9 @@ func (r *Request) appendContentType(out []byte) ([]byte, error) {
 		contentType = defaultContentType
 	}
 	if len(contentType) > MaxHeaderValue || !isFieldValue(contentType) {
-		return out, fmt.Errorf("content type is not valid in a header")
+		return out, errors.New("content type is not valid in a header")
 	}
-	return appendHeader(out, "content-type", contentType), nil
+	return appendHeader(out, "Content-Type", contentType), nil
 }
 
 // appendOwnHeaders appends the job's headers and the worker's. The job's were
