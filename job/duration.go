@@ -28,7 +28,7 @@ func ParseDuration(text string) (Duration, error) {
 		if err != nil || n < 0 || math.IsNaN(n) || n > float64(math.MaxInt64/int64(day)) || strings.ContainsAny(text[:i], "eExXpPiI_+-") {
 			return 0, ErrInvalidDuration
 		}
-		days = time.Duration(math.Round(n * float64(day))) // 0.7d is 16h48m, not a nanosecond less
+		days = time.Duration(math.Round(n * float64(day))) // 0.043d is 1h1m55.2s, not a nanosecond less
 		rest = text[i+1:]
 		if rest == "" {
 			return Duration(days), nil

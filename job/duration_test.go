@@ -37,6 +37,7 @@ func TestParseDuration(t *testing.T) {
 		{"0.5d", 12 * time.Hour},
 		{".5d", 12 * time.Hour},
 		{"0.7d", 16*time.Hour + 48*time.Minute},
+		{"0.043d", time.Hour + time.Minute + 55*time.Second + 200*time.Millisecond}, // one less without rounding
 		{"1.1d", 26*time.Hour + 24*time.Minute},
 		{"2d12h", 60 * time.Hour},
 		{"1d1ns", day + 1},

@@ -80,6 +80,10 @@ func TestDelay(t *testing.T) {
 		{"negative initial delay", job.Policy{InitialDelay: -s, Factor: 2, Jitter: job.JitterNone}, 3, 0},
 		{"factor below one", job.Policy{InitialDelay: s, Factor: 0.5, Jitter: job.JitterNone}, 5, time.Second},
 		{"factor unset", job.Policy{InitialDelay: s, Jitter: job.JitterNone}, 5, time.Second},
+		{"factor not a number", job.Policy{InitialDelay: s, Factor: math.NaN(), MaxDelay: 60 * s, Jitter: job.JitterNone}, 2, time.Minute},
+		{"factor not a number, spread", job.Policy{InitialDelay: s, Factor: math.NaN(), MaxDelay: 1, Jitter: job.JitterFull}, 2, 0},
+		{"factor infinite", job.Policy{InitialDelay: s, Factor: math.Inf(1), MaxDelay: 60 * s, Jitter: job.JitterNone}, 2, time.Minute},
+		{"factor minus infinite", job.Policy{InitialDelay: s, Factor: math.Inf(-1), Jitter: job.JitterNone}, 2, time.Second},
 		{"zero policy", job.Policy{}, 3, 0},
 	}
 	for _, tt := range tests {
