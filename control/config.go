@@ -1,0 +1,195 @@
+package control
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/orchestrix/orchestrix/dispatcher"
+	"github.com/orchestrix/orchestrix/store"
+	"github.com/orchestrix/orchestrix/webhook"
+)
+
+// configuration is what the documents say, as it is live.
+type configuration struct {
+	workers map[string]document[workerRecord]
+	queues  map[string]document[queueRecord]
+	// keys are the API keys by the hash of their text.
+	keys    map[[32]byte]document[keyRecord]
+	signing keyring
+	// nextEnd is when the next secret's grace ends, zero where none does: then
+	// the configuration is another one although no document changed.
+	nextEnd time.Time
+}
+
+func newConfiguration() configuration {
+	return configuration{
+		workers: make(map[string]document[workerRecord]),
+		queues:  make(map[string]document[queueRecord]),
+		keys:    make(map[[32]byte]document[keyRecord]),
+	}
+}
+
+// reload reads all documents and makes them live. The caller holds changing.
+func (c *Control) reload(ctx context.Context) (dispatcher.Config, error) {
+	next := newConfiguration()
+	if err := next.read(ctx, c); err != nil {
+		return dispatcher.Config{}, err
+	}
+	signing, err := c.loadSigning(ctx)
+	if err != nil {
+		return dispatcher.Config{}, err
+	}
+	next.signing = signing
+	c.mu.Lock()
+	c.live = next
+	c.mu.Unlock()
+	return c.publish(ctx)
+}
+
+func (n *configuration) read(ctx context.Context, c *Control) error {
+	workers, err := all[workerRecord](ctx, c, kindWorker)
+	if err != nil {
+		return err
+	}
+	queues, err := all[queueRecord](ctx, c, kindQueue)
+	if err != nil {
+		return err
+	}
+	keys, err := all[keyRecord](ctx, c, kindAPIKey)
+	if err != nil {
+		return err
+	}
+	for _, d := range workers {
+		n.workers[d.Name] = d
+	}
+	for _, d := range queues {
+		n.queues[d.Name] = d
+	}
+	for _, d := range keys {
+		n.keys[d.Value.hash()] = d
+	}
+	return nil
+}
+
+// adopt makes a stored document live. The caller holds changing.
+func (c *Control) adopt(ctx context.Context, kind string, doc store.Document) error {
+	if err := c.adoptOne(kind, doc); err != nil || kind == kindAPIKey {
+		return err
+	}
+	_, err := c.publish(ctx)
+	return err
+}
+
+func (c *Control) adoptOne(kind string, doc store.Document) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var err error
+	switch kind {
+	case kindWorker:
+		c.live.workers[doc.Name], err = decode[workerRecord](doc)
+	case kindQueue:
+		c.live.queues[doc.Name], err = decode[queueRecord](doc)
+	case kindAPIKey:
+		var d document[keyRecord]
+		d, err = decode[keyRecord](doc)
+		c.live.keys[d.Value.hash()] = d
+	case kindSigning:
+		var d document[keyring]
+		d, err = decode[keyring](doc)
+		c.live.signing = d.Value
+	}
+	return err
+}
+
+// drop makes the end of a document live. The caller holds changing.
+func (c *Control) drop(ctx context.Context, kind, name string) error {
+	c.mu.Lock()
+	switch kind {
+	case kindWorker:
+		delete(c.live.workers, name)
+	case kindQueue:
+		delete(c.live.queues, name)
+	case kindAPIKey:
+		maps.DeleteFunc(c.live.keys, func(_ [32]byte, d document[keyRecord]) bool { return d.Name == name })
+	}
+	c.mu.Unlock()
+	if kind == kindAPIKey {
+		return nil
+	}
+	_, err := c.publish(ctx)
+	return err
+}
+
+// publish hands the live configuration to the dispatcher. The caller holds
+// changing. Where the store cannot tell the time, the keeper tries again.
+func (c *Control) publish(ctx context.Context) (dispatcher.Config, error) {
+	now, err := c.store.Now(ctx)
+	if err != nil {
+		c.keeper.wake()
+		return dispatcher.Config{}, storeError("publish the configuration", err)
+	}
+	c.mu.Lock()
+	config, err := c.config(now)
+	c.mu.Unlock()
+	if err != nil {
+		return dispatcher.Config{}, err
+	}
+	c.dispatch.Configure(config)
+	c.keeper.replan()
+	return config, nil
+}
+
+// config builds the dispatcher's configuration. The caller holds mu.
+func (c *Control) config(now time.Time) (dispatcher.Config, error) {
+	config := dispatcher.Config{
+		Queues:       make(map[string]dispatcher.Queue, len(c.live.queues)),
+		DefaultQueue: dispatcher.Queue{Concurrency: c.o.QueueConcurrency},
+		Retry:        c.o.Retry, Timeout: c.o.Timeout, Retention: c.o.Retention,
+	}
+	for name, d := range c.live.queues {
+		config.Queues[name] = c.queueConfig(&d.Value)
+	}
+	c.live.nextEnd = c.live.signing.nextEnd(now)
+	for _, name := range slices.Sorted(maps.Keys(c.live.workers)) {
+		d := c.live.workers[name]
+		secrets, err := d.Value.Secrets.active(now)
+		if err != nil {
+			return config, err
+		}
+		config.Workers = append(config.Workers, workerConfig(&d, secrets))
+		c.live.nextEnd = sooner(c.live.nextEnd, d.Value.Secrets.nextEnd(now))
+	}
+	var err error
+	config.SigningSecrets, err = c.live.signing.active(now)
+	return config, err
+}
+
+// sooner returns the earlier of two times, of which a zero one never comes.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}
+
+func (c *Control) queueConfig(q *queueRecord) dispatcher.Queue {
+	concurrency := q.Concurrency
+	if concurrency == 0 {
+		concurrency = c.o.QueueConcurrency
+	}
+	return dispatcher.Queue{Concurrency: concurrency, Paused: q.Paused, Retry: q.Retry}
+}
+
+// workerConfig builds a worker. Its version tells two configurations apart, of
+// which the second may only sign with fewer secrets.
+func workerConfig(d *document[workerRecord], secrets []webhook.Secret) *dispatcher.Worker {
+	w := &d.Value
+	return &dispatcher.Worker{
+		Name: d.Name, URL: w.URL, Queues: w.Queues, Headers: w.Headers, Secrets: secrets,
+		Concurrency: w.Concurrency, Timeout: w.Timeout.Std(), Weight: w.Weight,
+		Paused: w.Paused, IgnoreGone: w.OnGone == OnGoneIgnore,
+		Version: d.Version<<8 | uint64(len(secrets)),
+	}
+}

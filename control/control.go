@@ -1,0 +1,185 @@
+package control
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/orchestrix/orchestrix/dispatcher"
+	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/store"
+)
+
+// Store is what control needs of a *store.Store.
+type Store interface {
+	Shards() int
+	Now(ctx context.Context) (time.Time, error)
+	Enqueue(ctx context.Context, shard int, jobs []store.NewJob) ([]store.Enqueued, error)
+	Job(ctx context.Context, id job.ID) (*job.Job, error)
+	Payload(ctx context.Context, id job.ID) ([]byte, error)
+	Result(ctx context.Context, id job.ID) (body []byte, contentType string, err error)
+	ListJobs(ctx context.Context, f store.JobFilter, before job.ID, limit int) (store.JobPage, error)
+	Counts(ctx context.Context, queue string) (store.Counts, error)
+	ListQueues(ctx context.Context, after string, limit int) ([]store.QueueCounts, error)
+	OldestWaiting(ctx context.Context, queue string) (time.Time, error)
+	Send(ctx context.Context, c store.Command) (seq uint64, err error)
+	InboxPending(ctx context.Context, shard int, seq uint64) (bool, error)
+	GetDocument(ctx context.Context, kind, name string) (store.Document, error)
+	PutDocument(ctx context.Context, kind, name string, data []byte, e store.Expect) (store.Document, bool, error)
+	DeleteDocument(ctx context.Context, kind, name string, e store.Expect) error
+	ListDocuments(ctx context.Context, kind, after string, limit int) ([]store.Document, error)
+}
+
+// Dispatcher is what control needs of a *dispatcher.Dispatcher.
+type Dispatcher interface {
+	Configure(c dispatcher.Config)
+	Wake(shard int)
+	Running(ids ...job.ID) []bool
+	QueueLive(queue string) dispatcher.QueueLive
+	WorkerLive(worker string) dispatcher.WorkerLive
+	Watch(id job.ID) (settled <-chan struct{}, stop func())
+}
+
+// Guard says which addresses may be pushed to; a *push.Guard is one.
+type Guard interface {
+	// CheckURL judges a URL, and resolves its name where it is one.
+	CheckURL(ctx context.Context, raw string) error
+	CheckAddr(addr netip.Addr) error
+}
+
+// Options are what a Control is made of. Store, Dispatcher and Guard must be
+// set; the others have the defaults that are named.
+type Options struct {
+	Store      Store
+	Dispatcher Dispatcher
+	Guard      Guard
+	Logger     *slog.Logger // discards by default
+	// RootKey is a key that may do everything; see CheckRootKey. Only its hash
+	// is kept. Empty means that there is none.
+	RootKey string
+	// Open lets a request without a key do everything: for a server that only
+	// listens on loopback.
+	Open bool
+	// MaxPayload bounds a job's payload in bytes, 1 MiB by default.
+	MaxPayload int
+	// Retry is the server's policy; unset fields are those of job.DefaultPolicy.
+	Retry job.Policy
+	// Timeout bounds an attempt where nobody says otherwise, 30 s by default.
+	Timeout time.Duration
+	// QueueConcurrency is that of a queue without configuration, 100 by default.
+	QueueConcurrency int
+	// Retention is how long a terminal job is kept, by status; one that is absent
+	// is kept for ever.
+	Retention map[job.Status]time.Duration
+	// Durability is what an acknowledged job survives, in the engine's word; it
+	// is shown and not interpreted.
+	Durability string
+}
+
+// The defaults of Options.
+const (
+	DefaultMaxPayload       = 1 << 20
+	DefaultTimeout          = 30 * time.Second
+	DefaultQueueConcurrency = 100
+)
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.MaxPayload == 0 {
+		o.MaxPayload = DefaultMaxPayload
+	}
+	if o.Timeout == 0 {
+		o.Timeout = DefaultTimeout
+	}
+	if o.QueueConcurrency == 0 {
+		o.QueueConcurrency = DefaultQueueConcurrency
+	}
+	o.Retry = o.Retry.Over(job.DefaultPolicy())
+	return o
+}
+
+// Control carries out operations. Its methods may be called concurrently, once
+// Load has returned.
+type Control struct {
+	o        Options
+	store    Store
+	dispatch Dispatcher
+	log      *slog.Logger
+	rootHash [32]byte
+
+	// changing serialises changes of the configuration, so that it becomes live
+	// in the order in which it was stored.
+	changing sync.Mutex
+	// mu guards live.
+	mu   sync.RWMutex
+	live configuration
+
+	keeper keeper
+	totals totals
+}
+
+// New returns a Control. Call Load before anything else, and Close at the end.
+func New(o Options) *Control {
+	o = o.withDefaults()
+	c := &Control{
+		o: o, store: o.Store, dispatch: o.Dispatcher, log: o.Logger,
+		live: newConfiguration(), keeper: newKeeper(),
+	}
+	if o.RootKey != "" {
+		c.rootHash = hashKey(o.RootKey)
+	}
+	return c
+}
+
+// Load reads the configuration from the store, makes the store's signing keys
+// where it has none, hands the configuration to the dispatcher and returns it.
+// From then on the configuration is kept up to date until Close. It may be
+// called again, after it failed or to read everything anew.
+func (c *Control) Load(ctx context.Context) (dispatcher.Config, error) {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	config, err := c.reload(ctx)
+	if err != nil {
+		return dispatcher.Config{}, err
+	}
+	c.keeper.start(c)
+	return config, nil
+}
+
+// Close ends what Load began and waits for it. Operations that are under way
+// are not interrupted. It may be called more than once.
+func (c *Control) Close() { c.keeper.stop() }
+
+// MaxPayload returns the bound of a job's payload in bytes.
+func (c *Control) MaxPayload() int { return c.o.MaxPayload }
+
+// Durability returns what an acknowledged job survives, in the engine's word.
+func (c *Control) Durability() string { return c.o.Durability }
+
+// Ready returns nil where the store answers.
+func (c *Control) Ready(ctx context.Context) error {
+	_, err := c.store.Now(ctx)
+	return storeError("ask the store for its time", err)
+}
+
+// Totals count what was asked for since the start.
+type Totals struct {
+	// Enqueued are stored jobs, Repeated those that an idempotency key led to an
+	// earlier job, Refused those that were wrong.
+	Enqueued, Repeated, Refused uint64
+	// Commands are cancel, retry, run now and delete.
+	Commands uint64
+}
+
+type totals struct{ enqueued, repeated, refused, commands atomic.Uint64 }
+
+// Totals returns the counts.
+func (c *Control) Totals() Totals {
+	t := &c.totals
+	return Totals{t.enqueued.Load(), t.repeated.Load(), t.refused.Load(), t.commands.Load()}
+}

@@ -1,0 +1,147 @@
+package control
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/store"
+)
+
+// The bounds of a page.
+const (
+	MaxPage     = 1000
+	DefaultPage = 100
+)
+
+// JobQuery says which jobs are listed; a zero field allows all.
+type JobQuery struct {
+	// Status is one of job.ShownStatuses.
+	Status string
+	Queue  string
+	Type   string
+	Key    string
+	Labels map[string]string
+	// CreatedAfter and CreatedBefore bound the time of creation, exclusively.
+	CreatedAfter, CreatedBefore time.Time
+	// Cursor is the one of the page before, for the same query; empty for the
+	// first page.
+	Cursor string
+	// Limit is from 1 to MaxPage; 0 means DefaultPage.
+	Limit int
+}
+
+// JobList is one page of jobs, newest first.
+type JobList struct {
+	Jobs []Job
+	// Cursor leads to the next page; empty after the last one. A page may be
+	// short although another one follows.
+	Cursor string
+}
+
+// ListJobs returns a page of the jobs that the context's principal may read,
+// without payloads and results.
+func (c *Control) ListJobs(ctx context.Context, q JobQuery) (JobList, error) {
+	see, err := visible(ctx)
+	if err != nil {
+		return JobList{}, err
+	}
+	if q.Queue != "" && see != nil && !see(q.Queue) {
+		return JobList{}, forbidden("the key has no %s scope for this queue", ActionRead)
+	}
+	before, err := q.check()
+	if err != nil {
+		return JobList{}, err
+	}
+	now, err := c.store.Now(ctx)
+	if err != nil {
+		return JobList{}, storeError("list jobs", err)
+	}
+	page, err := c.store.ListJobs(ctx, c.filter(&q, see, now), before, q.Limit)
+	if err != nil {
+		return JobList{}, storeError("list jobs", err)
+	}
+	return c.jobList(&q, page, now), nil
+}
+
+func (c *Control) jobList(q *JobQuery, page store.JobPage, now time.Time) JobList {
+	list := JobList{Jobs: make([]Job, len(page.Jobs))}
+	ids := make([]job.ID, len(page.Jobs))
+	for i, j := range page.Jobs {
+		ids[i] = j.ID
+	}
+	running := c.dispatch.Running(ids...)
+	for i, j := range page.Jobs {
+		list.Jobs[i] = Job{Job: j, Shown: j.Display(now, running[i])}
+	}
+	if !page.Next.IsZero() {
+		list.Cursor = q.cursorAfter(page.Next)
+	}
+	return list
+}
+
+// filter translates what is shown into what is stored.
+func (c *Control) filter(q *JobQuery, see func(string) bool, now time.Time) store.JobFilter {
+	f := store.JobFilter{
+		Queue: q.Queue, Type: q.Type, Key: q.Key, Label: q.Labels,
+		CreatedAfter: q.CreatedAfter, CreatedBefore: q.CreatedBefore,
+	}
+	wantShown := false
+	if q.Status != "" {
+		if s, ok := job.ParseStatus(q.Status); ok {
+			f.Status = s
+		} else {
+			f.Status, wantShown = job.Waiting, true
+		}
+	}
+	if !wantShown && see == nil {
+		return f
+	}
+	f.Keep = func(j *job.Job) bool {
+		return (see == nil || see(j.Queue)) && (!wantShown || c.shown(j, now) == q.Status)
+	}
+	return f
+}
+
+// check fills in the default limit and returns the id before which the page
+// begins.
+func (q *JobQuery) check() (before job.ID, err error) {
+	var f faults
+	if q.Status != "" && !slices.Contains(job.ShownStatuses(), q.Status) {
+		f.add("status", "must be one of scheduled, pending, retrying, running, succeeded, dead, cancelled, expired")
+	}
+	if q.Queue != "" {
+		f.add("queue", job.CheckName(q.Queue))
+	}
+	if q.Type != "" {
+		f.add("type", job.CheckType(q.Type))
+	}
+	if q.Key != "" {
+		f.add("key", job.CheckKey(q.Key))
+	}
+	if _, message := job.CheckLabels(q.Labels); message != "" {
+		f.add("label", message)
+	}
+	f.add("limit", checkLimit(&q.Limit))
+	if q.Cursor != "" {
+		if before, err = q.before(); err != nil {
+			f.add("cursor", err.Error())
+		}
+	}
+	if len(f) > 0 {
+		return job.ID{}, invalid(f...)
+	}
+	return before, nil
+}
+
+// checkLimit fills in the default.
+func checkLimit(limit *int) string {
+	if *limit == 0 {
+		*limit = DefaultPage
+	}
+	if *limit < 1 || *limit > MaxPage {
+		return "must be from 1 to 1000"
+	}
+	return ""
+}
