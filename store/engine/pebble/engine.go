@@ -56,7 +56,7 @@ func (e *Engine) Usage(ctx context.Context) (engine.Usage, error) {
 		return engine.Usage{}, err
 	}
 	defer e.life.RUnlock()
-	return engine.Usage{Bytes: int64(e.db.Metrics().DiskSpaceUsage())}, nil
+	return engine.Usage{Bytes: diskBytes(e.db.Metrics())}, nil
 }
 
 // Close waits for the calls under way and closes the store. Later calls return

@@ -18,8 +18,14 @@ var ErrNotStore = errors.New("directory is not empty and holds no store")
 
 // corrupt says what is damaged and what to do about it.
 func corrupt(dir string, cause error) error {
-	return fmt.Errorf("%w: %s: %w: nothing was changed; restore a backup of the directory, or move it away to begin with an empty store",
-		engine.ErrCorrupt, dir, cause)
+	return fmt.Errorf("%w: %s: %s: nothing was removed; restore a backup of the directory, or move it away to begin with an empty store",
+		engine.ErrCorrupt, dir, firstLine(cause))
+}
+
+// firstLine leaves out the details that the database's errors carry along.
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
 }
 
 // readError classifies an error met while reading an open store.

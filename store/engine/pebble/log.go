@@ -42,9 +42,9 @@ func (l logger) Fatalf(format string, args ...any) {
 // reader gets engine.ErrCorrupt and all other data stay readable.
 func listener(log *slog.Logger) *pebble.EventListener {
 	return &pebble.EventListener{
-		BackgroundError: func(err error) { log.Warn("store: background work failed", "err", err) },
+		BackgroundError: func(err error) { log.Warn("store: background work failed", "err", firstLine(err)) },
 		DataCorruption: func(i pebble.DataCorruptionInfo) {
-			log.Error("store: damaged data found; restore a backup", "path", i.Path, "err", i.Details)
+			log.Error("store: damaged data found; restore a backup", "path", i.Path, "err", firstLine(i.Details))
 		},
 		WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
 			log.Warn("store: writes wait for compaction", "reason", i.Reason)

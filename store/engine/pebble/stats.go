@@ -1,12 +1,14 @@
 package pebble
 
 import (
+	"github.com/cockroachdb/pebble/v2"
 	dto "github.com/prometheus/client_model/go"
 )
 
 // Stats are figures of a store for metrics. All but the sizes count from Open.
 type Stats struct {
-	// DiskBytes is the size of all files, LogBytes that of the write-ahead log.
+	// DiskBytes is the size of all files, LogBytes that of what is in the
+	// write-ahead log.
 	DiskBytes, LogBytes int64
 	// MemoryBytes is what memtables and the block cache hold.
 	MemoryBytes int64
@@ -34,8 +36,8 @@ func (e *Engine) Stats() Stats {
 	}
 	m := e.db.Metrics()
 	s := Stats{
-		DiskBytes:         int64(m.DiskSpaceUsage()),
-		LogBytes:          int64(m.WAL.PhysicalSize),
+		DiskBytes:         diskBytes(m),
+		LogBytes:          int64(m.WAL.Size),
 		MemoryBytes:       int64(m.MemTable.Size) + m.BlockCache.Size,
 		WrittenBytes:      int64(m.WAL.BytesIn),
 		DebtBytes:         int64(m.Compact.EstimatedDebt),
@@ -46,6 +48,12 @@ func (e *Engine) Stats() Stats {
 		s.addFsyncs(h.GetHistogram())
 	}
 	return s
+}
+
+// diskBytes counts the log that is being written by what is in it: the database
+// tells the size of the file only once that is finished.
+func diskBytes(m *pebble.Metrics) int64 {
+	return int64(m.DiskSpaceUsage() - m.WAL.PhysicalSize + max(m.WAL.PhysicalSize, m.WAL.Size))
 }
 
 // addFsyncs takes over a histogram in nanoseconds.
