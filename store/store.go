@@ -16,6 +16,7 @@
 package store
 
 import (
+	"errors"
 	"time"
 
 	"github.com/orchestrix/orchestrix/job"
@@ -48,7 +49,9 @@ type Enqueued struct {
 }
 
 // Arrivals are new jobs of one shard that one batch made visible, in the order
-// of their sequence numbers. Delayed jobs have no number.
+// of their sequence numbers. Delayed jobs have no number. Arrivals without
+// ready jobs and without NextDue say that a batch may have been stored, but its
+// outcome is not known: what they were about has to be read.
 type Arrivals struct {
 	Shard int
 	// Ready jobs have the numbers FirstSeq, FirstSeq+1, and so on.
@@ -86,11 +89,17 @@ const (
 	InClaim
 )
 
-// Lane names the jobs of one priority of one queue, over all keys.
+// Lane names the jobs of one priority of one queue, over all keys. Jobs with a
+// destination of their own (AdHoc) have lanes apart, since they need no worker
+// and must not wait behind jobs that do.
 type Lane struct {
 	Queue    string
 	Priority job.Priority
+	AdHoc    bool
 }
+
+// LaneOf returns the lane that a job stands in when it is ready.
+func LaneOf(j *job.Job) Lane { return Lane{j.Queue, j.Priority, j.URL != ""} }
 
 // TimerKind says what has to be done when a timer fires.
 type TimerKind uint8
@@ -110,6 +119,10 @@ type Timer struct {
 	// Entry is the job as it stands, with its payload where Kind is TimerDue;
 	// nil where the job is not there any more.
 	Entry *Entry
+
+	retrying    bool   // of a TimerDue: how it is counted
+	held        []byte // of a TimerRelease: the idempotency entry's key
+	incarnation int    // of a TimerRelease: the one that ended
 }
 
 // CommandKind is what a client asks of a shard's owner.
@@ -214,6 +227,17 @@ func (c *Commit) Empty() bool {
 // Retrying reports whether a waiting job among the timers is counted as
 // retrying rather than as scheduled.
 func Retrying(j *job.Job) bool { return j.Failures > 0 || j.Losses > 0 }
+
+// The errors of the store beside the engine's.
+var (
+	// ErrNotFound: there is no such job, payload, result or document.
+	ErrNotFound = errors.New("not found")
+	// ErrVersion: a document's version is not the expected one.
+	ErrVersion = errors.New("version differs from the expected one")
+	// ErrInvalid: the call breaks a rule of the method's comment; it is a
+	// programming error, and nothing was changed.
+	ErrInvalid = errors.New("invalid store call")
+)
 
 // Re-exported so that callers above the store need not know the engine.
 var (

@@ -1,0 +1,168 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/store/engine"
+)
+
+// Counts are the numbers of a queue's jobs.
+type Counts struct {
+	// Waiting are all that are stored as waiting. Scheduled and Retrying are
+	// those of them that stand among the timers; the rest is ready or being
+	// pushed.
+	Waiting, Scheduled, Retrying int64
+
+	Succeeded, Dead, Cancelled, Expired int64
+}
+
+// QueueCounts are the counts of a named queue.
+type QueueCounts struct {
+	Queue string
+	Counts
+}
+
+func (c *Counts) add(k class, v int64) {
+	switch k {
+	case class(job.Waiting):
+		c.Waiting += v
+	case class(job.Succeeded):
+		c.Succeeded += v
+	case class(job.Dead):
+		c.Dead += v
+	case class(job.Cancelled):
+		c.Cancelled += v
+	case class(job.Expired):
+		c.Expired += v
+	case classScheduled:
+		c.Scheduled += v
+	case classRetrying:
+		c.Retrying += v
+	}
+}
+
+// Counts returns the counts of a queue; zero for one that never had a job.
+func (s *Store) Counts(ctx context.Context, queue string) (Counts, error) {
+	names := make([][]byte, 0, classes)
+	for c := class(1); c <= classes; c++ {
+		names = append(names, appendCountName(nil, queue, c))
+	}
+	values, err := s.engine.Counters(ctx, s.ShardOf(queue), names...)
+	if err != nil {
+		return Counts{}, fmt.Errorf("store: counts of queue %q: %w", queue, err)
+	}
+	var counts Counts
+	for i, v := range values {
+		counts.add(class(i+1), v)
+	}
+	return counts, nil
+}
+
+// ListQueues returns up to limit queues that have jobs, by name, beginning
+// after the name after.
+func (s *Store) ListQueues(ctx context.Context, after string, limit int) ([]QueueCounts, error) {
+	if limit < 1 || limit > engine.MaxScan {
+		return nil, fmt.Errorf("store: list queues: %w: limit %d", ErrInvalid, limit)
+	}
+	var all []QueueCounts
+	for shard := range s.Shards() {
+		queues, err := s.queues(ctx, shard, after, limit)
+		if err != nil {
+			return nil, fmt.Errorf("store: list queues: %w", err)
+		}
+		all = append(all, queues...)
+	}
+	slices.SortFunc(all, func(a, b QueueCounts) int { return strings.Compare(a.Queue, b.Queue) })
+	return all[:min(limit, len(all))], nil
+}
+
+// queues returns up to limit queues of one shard, by name.
+func (s *Store) queues(ctx context.Context, shard int, after string, limit int) ([]QueueCounts, error) {
+	// Names end with 0, so 1 comes after all counters of the queue and before
+	// those of any other, longer or greater.
+	var from []byte
+	if after != "" {
+		from = append(append([]byte{spaceCount}, after...), 1)
+	}
+	// One more queue than wanted: the last may be cut off by the limit.
+	counters, err := s.engine.ScanCounters(ctx, shard, []byte{spaceCount}, from, min((limit+1)*classes, engine.MaxScan))
+	if err != nil {
+		return nil, err
+	}
+	var queues []QueueCounts
+	for _, c := range counters {
+		queue, k, err := parseCount(c.Name)
+		if err != nil {
+			return nil, err
+		}
+		if n := len(queues); n == 0 || queues[n-1].Queue != queue {
+			queues = append(queues, QueueCounts{Queue: queue})
+		}
+		queues[len(queues)-1].add(k, c.Value)
+	}
+	if len(counters) == engine.MaxScan && len(queues) > 1 {
+		queues = queues[:len(queues)-1]
+	}
+	return queues[:min(limit, len(queues))], nil
+}
+
+// oldestKeys bounds how many keys of a lane OldestWaiting looks at.
+const oldestKeys = 32
+
+// OldestWaiting returns the time of creation of the oldest job that stands in a
+// lane of the queue, zero where there is none. Of a lane with many keys it
+// looks at the heads of the first 32.
+func (s *Store) OldestWaiting(ctx context.Context, queue string) (time.Time, error) {
+	shard := s.ShardOf(queue)
+	var tags []laneTag
+	for _, p := range job.Priorities() {
+		for _, adHoc := range []bool{false, true} {
+			heads, err := s.laneHeads(ctx, shard, Lane{queue, p, adHoc}, oldestKeys)
+			if err != nil {
+				return time.Time{}, fmt.Errorf("store: oldest waiting of queue %q: %w", queue, err)
+			}
+			tags = append(tags, heads...)
+		}
+	}
+	ids := make([]job.ID, len(tags))
+	for i := range tags {
+		ids[i] = tags[i].id
+	}
+	jobs, err := s.jobs(ctx, shard, ids)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("store: oldest waiting of queue %q: %w", queue, err)
+	}
+	var oldest time.Time
+	for _, t := range tags {
+		if j := jobs[t.id]; t.live(j) {
+			oldest = earliest(oldest, j.CreatedAt)
+		}
+	}
+	return oldest, nil
+}
+
+// laneHeads returns the first entry of each of a lane's first keys.
+func (s *Store) laneHeads(ctx context.Context, shard int, l Lane, limit int) (heads []laneTag, err error) {
+	prefix := appendLanePrefix(nil, l)
+	end := after(prefix)
+	for from := prefix; len(heads) < limit; {
+		entries, err := s.engine.Scan(ctx, shard, engine.Range{From: from, To: end, Limit: 1})
+		if err != nil || len(entries) == 0 {
+			return heads, err
+		}
+		tag, err := parseLaneTag(entries[0].Value)
+		if err != nil {
+			return nil, err
+		}
+		heads = append(heads, tag)
+		stem := entries[0].Key[:len(entries[0].Key)-seqLength]
+		from = after(bytes.Clone(stem))
+	}
+	return heads, nil
+}

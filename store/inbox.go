@@ -1,0 +1,71 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/orchestrix/orchestrix/store/engine"
+)
+
+// Send puts a command into the inbox of its job's shard and returns its place
+// there. It is durable on return. After ErrUnavailable it may be in the inbox
+// or not; to send it again does no harm, since a command says what should be,
+// and the owner answers each from how the job stands. At is set by the store.
+func (s *Store) Send(ctx context.Context, c Command) (seq uint64, err error) {
+	shard := c.ID.Shard()
+	if shard >= s.Shards() {
+		return 0, fmt.Errorf("store: send to %s: %w", c.ID, ErrNotFound)
+	}
+	if c.At, err = s.engine.Now(ctx); err != nil {
+		return 0, fmt.Errorf("store: send to %s: %w", c.ID, err)
+	}
+	result, err := s.engine.Apply(ctx, shard, &engine.Batch{Groups: []engine.Group{{
+		Stamped: []engine.Entry{{Key: []byte{spaceInbox}, Value: appendCommand(nil, c)}},
+	}}})
+	if err != nil {
+		return 0, fmt.Errorf("store: send to %s: %w", c.ID, err)
+	}
+	return result.Groups[0].FirstSeq, nil
+}
+
+// InboxPending reports whether the owner has yet to answer a command.
+func (s *Store) InboxPending(ctx context.Context, shard int, seq uint64) (bool, error) {
+	values, err := s.engine.Get(ctx, shard, appendNumberKey(nil, spaceInbox, seq))
+	if err != nil {
+		return false, fmt.Errorf("store: inbox of shard %d: %w", shard, err)
+	}
+	return values[0] != nil, nil
+}
+
+// ReadInbox returns the oldest commands, up to limit, with their jobs as they
+// stand. An entry's Place is InTimers where the job's timer is there, else
+// InLane for a waiting job, and Nowhere for a terminal one: whether the job is
+// being pushed the owner itself knows.
+func (o *Owner) ReadInbox(ctx context.Context, limit int) ([]Command, error) {
+	entries, err := o.store.engine.Scan(ctx, o.shard, engine.Range{
+		From: []byte{spaceInbox}, To: []byte{spaceInbox + 1}, Limit: limit,
+	})
+	if err != nil {
+		return nil, o.failed("read inbox", err)
+	}
+	commands := make([]Command, len(entries))
+	standing := make([]placed, len(entries))
+	for i, e := range entries {
+		c, err := parseCommand(e.Value)
+		if err != nil {
+			return nil, o.failed("read inbox", err)
+		}
+		if c.Seq, err = parseNumber(e.Key); err != nil {
+			return nil, o.failed("read inbox", err)
+		}
+		commands[i], standing[i].id = c, c.ID
+	}
+	if err := o.place(ctx, standing); err != nil {
+		return nil, o.failed("read inbox", err)
+	}
+	o.tracker.foundInInbox(commands)
+	for i := range commands {
+		commands[i].Entry = standing[i].entry
+	}
+	return commands, nil
+}

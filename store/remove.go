@@ -1,0 +1,194 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/store/engine"
+)
+
+// encodeDone encodes fired timers and deleted jobs. It returns the idempotency
+// entries to be freed, each as it is stored: a group of its own frees it, under
+// the guard that it still is so.
+func (o *Owner) encodeDone(ctx context.Context, b *batch, c *Commit) (free []engine.Entry, err error) {
+	var held []release
+	for i := range c.TimersDone {
+		t := &c.TimersDone[i]
+		b.delete(b.timerKey(t.At, t.Kind, t.ID))
+		switch {
+		case t.Kind == TimerDue:
+			if t.Entry == nil {
+				return nil, fmt.Errorf("%w: the timer of %s has no job", ErrInvalid, t.ID)
+			}
+			b.count(t.Entry.Job.Queue, classOf(t.retrying), -1)
+		case t.Kind == TimerRelease && len(t.held) > 0 && !redriven(c, t.ID):
+			held = append(held, release{id: t.ID, key: t.held, incarnation: t.incarnation})
+		}
+	}
+	for _, j := range c.Delete {
+		if !j.Settled() {
+			return nil, fmt.Errorf("%w: deleted job %s is %s", ErrInvalid, j.ID, j.Status)
+		}
+		o.encodeDelete(b, j)
+		if j.IdempotencyKey != "" {
+			held = append(held, release{id: j.ID, key: b.idempotencyKey(j), deleted: true})
+		}
+	}
+	if err := o.encodeRecords(ctx, b, c.Delete); err != nil {
+		return nil, err
+	}
+	return o.holders(ctx, held)
+}
+
+func redriven(c *Commit, id job.ID) bool {
+	return slices.ContainsFunc(c.Settle, func(s Settle) bool { return s.Job.ID == id })
+}
+
+// release is an idempotency entry that may have to be freed.
+type release struct {
+	id          job.ID
+	key         []byte
+	incarnation int
+	deleted     bool // its job goes with this commit
+}
+
+// holders returns those of the entries that are held by just these jobs, which
+// must be terminal in the incarnation in question, or gone.
+func (o *Owner) holders(ctx context.Context, held []release) ([]engine.Entry, error) {
+	if len(held) == 0 {
+		return nil, nil
+	}
+	ids, keys := make([]job.ID, len(held)), make([][]byte, len(held))
+	for i := range held {
+		ids[i], keys[i] = held[i].id, held[i].key
+	}
+	values, err := o.store.engine.Get(ctx, o.shard, keys...)
+	if err != nil {
+		return nil, err
+	}
+	jobs, err := o.store.jobs(ctx, o.shard, ids)
+	if err != nil {
+		return nil, err
+	}
+	var free []engine.Entry
+	for i, r := range held {
+		if values[i] == nil {
+			continue
+		}
+		h, err := parseHolder(values[i])
+		if err != nil {
+			return nil, err
+		}
+		j := jobs[r.id]
+		over := r.deleted || j == nil || (j.Settled() && j.Incarnation == r.incarnation)
+		if h.id == r.id && over {
+			free = append(free, engine.Entry{Key: r.key, Value: values[i]})
+		}
+	}
+	return free, nil
+}
+
+// encodeDelete removes what leads to a job.
+func (o *Owner) encodeDelete(b *batch, j *job.Job) {
+	b.deleteStatus(j, j.Status)
+	if j.Key != "" {
+		b.delete(b.queueKey(j))
+	}
+	if j.IdempotencyKey != "" {
+		// Where the time to live has been changed, this misses; then the timer
+		// fires, and finds nothing to do.
+		b.delete(b.timerKey(o.releaseTime(j), TimerRelease, j.ID))
+	}
+}
+
+const (
+	// minRun is the least number of consecutive jobs that are removed by a range:
+	// a range costs readers more than a few points.
+	minRun = 16
+	// settledAge is how old a job has to be before it is taken for granted that
+	// no job with a lower id will arrive. An enqueue takes seconds.
+	settledAge = time.Hour
+)
+
+// encodeRecords removes the records, payloads and results of jobs, by range
+// where all jobs in it go.
+func (o *Owner) encodeRecords(ctx context.Context, b *batch, jobs []*job.Job) error {
+	gone := make([]*job.Job, len(jobs))
+	copy(gone, jobs)
+	slices.SortFunc(gone, func(x, y *job.Job) int { return compareIDs(x.ID, y.ID) })
+	for len(gone) > 0 {
+		n, err := o.run(ctx, gone)
+		if err != nil {
+			return err
+		}
+		if n >= minRun {
+			b.deleteRun(gone[0].ID, gone[n-1].ID)
+		} else {
+			for _, j := range gone[:n] {
+				b.deleteRecord(j)
+			}
+		}
+		gone = gone[n:]
+	}
+	return nil
+}
+
+// run returns how many of the first jobs are to be removed alike: by range, if
+// there are minRun of them or more, and else one by one.
+func (o *Owner) run(ctx context.Context, gone []*job.Job) (int, error) {
+	if len(gone) < minRun {
+		return len(gone), nil
+	}
+	now, err := o.store.engine.Now(ctx)
+	if err != nil {
+		return 0, err
+	}
+	entries, err := o.store.engine.Scan(ctx, o.shard, engine.Range{
+		From: appendIDKey(nil, spaceJob, gone[0].ID), To: []byte{spaceJob + 1},
+		Limit: min(len(gone), engine.MaxScan), KeysOnly: true,
+	})
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for n < len(entries) {
+		id, err := tailID(entries[n].Key)
+		if err != nil {
+			return 0, err
+		}
+		if id != gone[n].ID || now.Sub(id.Time()) < settledAge {
+			break
+		}
+		n++
+	}
+	if n >= minRun {
+		return n, nil
+	}
+	return min(max(n, 1), len(gone)), nil
+}
+
+func (b *batch) deleteRun(first, last job.ID) {
+	for _, space := range []byte{spaceJob, spacePayload, spaceResult} {
+		to := b.idKey(space, last)
+		b.deleteRange(b.idKey(space, first), append(to, 0))
+	}
+}
+
+func (b *batch) deleteRecord(j *job.Job) {
+	b.delete(b.idKey(spaceJob, j.ID))
+	b.delete(b.idKey(spacePayload, j.ID))
+	if mayHaveResult(j) {
+		b.delete(b.idKey(spaceResult, j.ID))
+	}
+}
+
+// mayHaveResult reports whether an answer may have been too long for its
+// attempt, as far as can be told from the attempts that were kept.
+func mayHaveResult(j *job.Job) bool {
+	return j.Attempt > len(j.Attempts) || slices.ContainsFunc(j.Attempts, func(a job.Attempt) bool {
+		return a.AnswerSize > len(a.Answer)
+	})
+}
