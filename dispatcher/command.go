@@ -41,13 +41,13 @@ func (m *machine) commandKnown(now time.Time, c *store.Command, it *item) {
 // what it held is held until it has ended.
 func (m *machine) cancelRunning(now time.Time, it *item) {
 	zombie := *it
-	m.zombies[zombieKey{it.entry.Job.ID, it.attempt}] = &zombie
+	m.zombies[attemptKey{it.entry.Job.ID, it.attempt}] = &zombie
 	j := m.ended(it, &push.Answer{
 		Outcome: job.OutcomeCancelled, Reason: job.ReasonCancelled, Error: "cancelled while it was being pushed",
 		Duration: now.Sub(it.started),
 	}, now)
 	m.settleWith(it, settled(j, job.EventCancel, job.ReasonCancelled, now), nil)
-	m.out.Abort = append(m.out.Abort, abort{j.ID, it.attempt})
+	m.out.Abort = append(m.out.Abort, attemptKey{j.ID, it.attempt})
 }
 
 // commandSettling changes what the next commit says of a job.

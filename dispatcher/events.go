@@ -95,12 +95,6 @@ type pushOrder struct {
 	Timeout time.Duration
 }
 
-// abort names a push whose request is to be closed.
-type abort struct {
-	ID      job.ID
-	Attempt int
-}
-
 // want is what a machine asks of its node: leave to have more pushes in
 // flight.
 type want struct {
@@ -131,7 +125,7 @@ type effects struct {
 	// time.
 	Commit *store.Commit
 	Push   []pushOrder
-	Abort  []abort
+	Abort  []attemptKey
 	// Settled are jobs whose terminal status has become durable.
 	Settled []*job.Job
 	// Gone are workers that answered 410 and are to be paused.

@@ -21,7 +21,7 @@ type loop struct {
 	results []result
 	queries []func(*machine)
 	serving bool // the machine takes queries
-	pushes  map[zombieKey]context.CancelFunc
+	pushes  map[attemptKey]context.CancelFunc
 	posted  chan struct{} // has a value while something is posted
 
 	owner    *store.Owner
@@ -33,7 +33,7 @@ type loop struct {
 func newLoop(d *Dispatcher, shard int) *loop {
 	return &loop{
 		d: d, shard: shard, posted: make(chan struct{}, 1),
-		pushes: make(map[zombieKey]context.CancelFunc),
+		pushes: make(map[attemptKey]context.CancelFunc),
 	}
 }
 
@@ -92,7 +92,7 @@ func (l *loop) arrived(a store.Arrivals) {
 func (l *loop) landed(r result) {
 	l.mu.Lock()
 	l.results = append(l.results, r)
-	delete(l.pushes, zombieKey{r.ID, r.Attempt})
+	delete(l.pushes, attemptKey{r.ID, r.Attempt})
 	l.mu.Unlock()
 	l.signal()
 }
@@ -267,7 +267,7 @@ func (l *loop) carry(ctx context.Context, out *effects, events []event, now time
 		}
 	}
 	for _, a := range out.Abort {
-		l.abort(zombieKey(a))
+		l.abort(a)
 	}
 	for i := range out.Push {
 		l.push(&out.Push[i])

@@ -40,7 +40,7 @@ type machine struct {
 	take func(store.Lane, *store.Entry) bool
 
 	jobs     map[job.ID]*item
-	zombies  map[zombieKey]*item // settled by a command while being pushed
+	zombies  map[attemptKey]*item // settled by a command while being pushed
 	queues   map[string]*queue
 	health   map[string]*health // by worker
 	runnable fifo[*queue]       // queues that may have something to claim
@@ -89,9 +89,9 @@ const (
 	suspectUsed
 )
 
-// zombieKey tells a push whose job was settled meanwhile from a later one of
-// the same job.
-type zombieKey struct {
+// attemptKey names one attempt of one job: a job that was settled while it was
+// being pushed may be pushed anew before that push has ended.
+type attemptKey struct {
 	id      job.ID
 	attempt int
 }
@@ -103,7 +103,7 @@ func newMachine(cfg *Config, l limits, number uint64, seed uint64, take func(sto
 		limits: l, cfg: cfg, number: number, take: take,
 		rng:     rand.New(rand.NewPCG(seed, number)),
 		jobs:    make(map[job.ID]*item),
-		zombies: make(map[zombieKey]*item),
+		zombies: make(map[attemptKey]*item),
 		queues:  make(map[string]*queue),
 		health:  make(map[string]*health),
 		claims:  make(map[uint64]int),

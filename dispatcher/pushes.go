@@ -14,7 +14,7 @@ func (l *loop) push(o *pushOrder) {
 	j := o.Entry.Job
 	ctx, cancel := context.WithCancel(context.Background())
 	l.mu.Lock()
-	l.pushes[zombieKey{j.ID, o.Attempt}] = cancel
+	l.pushes[attemptKey{j.ID, o.Attempt}] = cancel
 	l.mu.Unlock()
 	l.d.totals.started.Add(1)
 	l.d.runners.do(task{l, ctx, cancel, push.Request{
@@ -35,7 +35,7 @@ func (l *loop) destination(o *pushOrder) *push.Destination {
 }
 
 // abort closes the request of a push.
-func (l *loop) abort(key zombieKey) {
+func (l *loop) abort(key attemptKey) {
 	l.mu.Lock()
 	cancel := l.pushes[key]
 	l.mu.Unlock()

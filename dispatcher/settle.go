@@ -13,7 +13,7 @@ import (
 func (m *machine) onPushed(now time.Time, r *result) {
 	it := m.jobs[r.ID]
 	if it == nil || it.state != itemRunning || it.attempt != r.Attempt {
-		key := zombieKey{r.ID, r.Attempt}
+		key := attemptKey{r.ID, r.Attempt}
 		if z := m.zombies[key]; z != nil {
 			delete(m.zombies, key)
 			m.land(z)
@@ -75,7 +75,6 @@ func (m *machine) decide(it *item, a *push.Answer, now time.Time) *job.Job {
 // ended returns a copy of the job with its running attempt booked.
 func (m *machine) ended(it *item, a *push.Answer, now time.Time) *job.Job {
 	j := *it.entry.Job
-	j.Attempts = append(make([]job.Attempt, 0, len(j.Attempts)+1), j.Attempts...)
 	j.Attempt = it.attempt
 	j.Losses = 0
 	if j.StartedAt.IsZero() {

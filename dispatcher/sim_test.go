@@ -1,0 +1,692 @@
+package dispatcher
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/store"
+	"github.com/orchestrix/orchestrix/store/engine"
+	"github.com/orchestrix/orchestrix/store/engine/model"
+	"github.com/orchestrix/orchestrix/webhook/push"
+)
+
+var (
+	simSeeds = flag.Int("seeds", 1000, "how many seeds TestSimulation runs")
+	simSeed  = flag.Uint64("seed", 0, "the one seed that TestSimulation replays; 0 runs many")
+)
+
+// TestSimulation runs the shard machine, over the real store on a model engine,
+// under random events, clock jumps, store failures and crashes, and checks after
+// every step what must never happen, and at the end that nothing acknowledged
+// was lost. A failing seed is printed; replay it with -seed.
+func TestSimulation(t *testing.T) {
+	if *simSeed != 0 {
+		if err := simulate(*simSeed, t.Logf); err != nil {
+			t.Fatalf("seed %d: %v", *simSeed, err)
+		}
+		return
+	}
+	n := *simSeeds
+	if testing.Short() {
+		n = min(n, 300)
+	}
+	t.Parallel()
+	var wait sync.WaitGroup
+	seeds := make(chan uint64)
+	for range runtime.GOMAXPROCS(0) {
+		wait.Go(func() {
+			for seed := range seeds {
+				if err := simulate(seed, func(string, ...any) {}); err != nil {
+					t.Errorf("seed %d: %v (replay: go test ./dispatcher -run TestSimulation -seed %d -v)", seed, err, seed)
+				}
+			}
+		})
+	}
+	for seed := uint64(1); seed <= uint64(n) && !t.Failed(); seed++ {
+		seeds <- seed
+	}
+	close(seeds)
+	wait.Wait()
+}
+
+// sim is a world of one shard: its store, its clients, its workers and the
+// faults that befall them. What it checks it keeps itself, apart from the code
+// under test.
+type sim struct {
+	rng   *rand.Rand
+	logf  func(string, ...any)
+	now   time.Time
+	eng   *model.Engine
+	store *store.Store
+	cfg   *Config
+	life  byte
+
+	owner   *store.Owner
+	m       *machine
+	events  []event
+	commit  *store.Commit
+	applied bool // the commit is in the store, but the machine does not know it yet
+	wake    time.Time
+	slots   int // used
+	limit   int
+
+	known    map[job.ID]*simJob
+	ids      []job.ID
+	inFlight map[attemptKey]*simPush
+	pushed   map[attemptKey]bool
+	healing  bool
+	failure  error
+}
+
+// simJob is what a client knows of a job that was acknowledged.
+type simJob struct {
+	job      *job.Job
+	runNow   bool
+	deleted  bool
+	terminal map[int]int // how often it became terminal, by incarnation
+}
+
+// simPush is a push in flight, as its worker sees it.
+type simPush struct {
+	order   pushOrder
+	aborted bool
+	done    bool // answered, but the machine has not been told yet
+}
+
+func simulate(seed uint64, logf func(string, ...any)) (err error) {
+	s := newSim(seed, logf)
+	defer func() {
+		if p := recover(); p != nil {
+			buf := make([]byte, 8<<10)
+			err = fmt.Errorf("panic: %v\n%s", p, buf[:runtime.Stack(buf, false)])
+		}
+	}()
+	s.start()
+	for range 60 + s.rng.IntN(200) {
+		s.act()
+		if s.failure != nil {
+			return s.failure
+		}
+	}
+	s.heal()
+	return s.failure
+}
+
+func newSim(seed uint64, logf func(string, ...any)) *sim {
+	s := &sim{
+		rng: rand.New(rand.NewPCG(seed, 1)), logf: logf,
+		now:   time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		known: make(map[job.ID]*simJob), inFlight: make(map[attemptKey]*simPush), pushed: make(map[attemptKey]bool),
+	}
+	s.eng = model.New(1, func() time.Time { return s.now })
+	s.store = store.New(s.eng, store.IdempotencyTTL(time.Minute))
+	s.store.OnEnqueued(s.arrived)
+	s.limit = 1 + s.rng.IntN(12)
+	s.cfg = s.config()
+	return s
+}
+
+// config returns a random configuration: three queues, up to three workers.
+func (s *sim) config() *Config {
+	cfg := &Config{
+		Queues: make(map[string]Queue), DefaultQueue: Queue{Concurrency: 2}, Timeout: time.Minute,
+		Retry:     job.Policy{MaxAttempts: 1 + s.rng.IntN(4), InitialDelay: job.Duration(time.Second)}.Over(job.DefaultPolicy()),
+		Retention: map[job.Status]time.Duration{job.Succeeded: time.Hour, job.Cancelled: 0},
+	}
+	for i := range 2 {
+		cfg.Queues[queueName(i)] = Queue{Concurrency: 1 + s.rng.IntN(4), Paused: !s.healing && s.chance(5)}
+	}
+	for i := range 3 {
+		if s.chance(3) && !s.healing {
+			continue
+		}
+		w := &Worker{
+			Name: fmt.Sprintf("w%d", i), URL: "http://worker", Weight: 1 + s.rng.IntN(3), Concurrency: s.rng.IntN(3),
+			Paused: !s.healing && s.chance(6), Queues: []string{queueName(i)},
+		}
+		if s.chance(2) {
+			w.Queues = append(w.Queues, queueName((i+1)%3))
+		}
+		cfg.Workers = append(cfg.Workers, w)
+	}
+	return cfg
+}
+
+func queueName(i int) string { return fmt.Sprintf("q%d", i) }
+
+// chance is true once in n times.
+func (s *sim) chance(n int) bool { return s.rng.IntN(n) == 0 }
+
+func (s *sim) fail(format string, args ...any) {
+	if s.failure == nil {
+		s.failure = fmt.Errorf(format, args...)
+	}
+}
+
+// must ends the simulation on an error that no fault explains.
+func (s *sim) must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// start begins the life of a node: it takes the shard and recovers.
+func (s *sim) start() {
+	ctx := context.Background()
+	s.life++
+	owner, err := s.store.Own(ctx, 0, engine.Nonce{s.life}, time.Second)
+	for errors.As(err, new(*engine.HeldError)) {
+		s.now = s.now.Add(time.Second)
+		owner, err = s.store.Own(ctx, 0, engine.Nonce{s.life}, time.Second)
+	}
+	s.must(err)
+	claims, err := owner.Recover(ctx)
+	s.must(err)
+	lanes, err := owner.Lanes(ctx)
+	s.must(err)
+	s.owner, s.commit, s.applied, s.slots = owner, nil, false, 0
+	l := limits{WindowJobs: 1 + s.rng.IntN(40), WindowBytes: 1 << (10 + s.rng.IntN(8)), Claims: 1 + s.rng.IntN(8), Timers: 1 + s.rng.IntN(8), RetainEvery: time.Minute}
+	s.m = newMachine(s.cfg, l, owner.NextCommit(), owner.Epoch(), owner.Take)
+	s.events = nil
+	s.step(recovered{claims, lanes})
+}
+
+// act does one random thing to the world.
+func (s *sim) act() {
+	switch n := s.rng.IntN(100); {
+	case n < 22:
+		s.enqueue()
+	case n < 47:
+		s.answer()
+	case n < 65:
+		s.finishCommit()
+	case n < 75:
+		s.advance()
+	case n < 84:
+		s.command()
+	case n < 88:
+		s.cfg = s.config()
+		s.post(configured{s.cfg})
+	case n < 90:
+		s.crash()
+	default:
+		s.step()
+	}
+	if s.chance(2) {
+		s.step()
+	}
+}
+
+func (s *sim) post(ev event) { s.events = append(s.events, ev) }
+
+// advance moves the clock: to the next thing to do, a little, or by hours.
+func (s *sim) advance() {
+	switch s.rng.IntN(4) {
+	case 0:
+		s.now = s.now.Add(time.Duration(s.rng.IntN(5000)) * time.Millisecond)
+	case 1:
+		s.now = s.now.Add(time.Duration(s.rng.IntN(300)) * time.Minute)
+	default:
+		if s.wake.After(s.now) {
+			s.now = s.wake
+		}
+	}
+}
+
+// enqueue has a client enqueue some jobs; a failure is tried again until the
+// client is told that they are accepted.
+func (s *sim) enqueue() {
+	jobs := make([]store.NewJob, 1+s.rng.IntN(6))
+	for i := range jobs {
+		jobs[i] = s.newJob()
+	}
+	if s.chance(8) {
+		s.eng.Ambiguous = func(op string, _ int) bool { s.eng.Ambiguous = nil; return op == "apply" }
+	}
+	results, err := s.store.Enqueue(context.Background(), 0, jobs)
+	s.eng.Ambiguous = nil
+	if err != nil {
+		results, err = s.store.Enqueue(context.Background(), 0, jobs)
+	}
+	s.must(err)
+	for _, r := range results {
+		if _, ok := s.known[r.Job.ID]; ok || r.Conflict {
+			continue
+		}
+		s.known[r.Job.ID] = &simJob{job: r.Job, terminal: make(map[int]int)}
+		s.ids = append(s.ids, r.Job.ID)
+	}
+}
+
+func (s *sim) newJob() store.NewJob {
+	var random [9]byte
+	binary.BigEndian.PutUint64(random[1:], s.rng.Uint64())
+	j := &job.Job{
+		ID: job.MakeID(s.now, 0, random), Queue: queueName(s.rng.IntN(3)), Type: "t", Status: job.Waiting,
+		Priority: job.Priorities()[s.rng.IntN(4)], ContentType: "application/json", CreatedAt: s.now, PayloadSize: 2,
+	}
+	if s.chance(3) {
+		j.Key = fmt.Sprintf("k%d", s.rng.IntN(3))
+	}
+	if s.chance(6) {
+		j.RunAt = s.now.Add(time.Duration(s.rng.IntN(3600)) * time.Second)
+		j.Due = j.RunAt
+	}
+	if s.chance(8) {
+		j.ExpiresAt = later(s.now, j.RunAt).Add(time.Duration(1+s.rng.IntN(600)) * time.Second)
+	}
+	if s.chance(6) {
+		j.URL = "http://elsewhere"
+	}
+	if s.chance(10) {
+		j.IdempotencyKey = fmt.Sprintf("i%d", s.rng.IntN(3))
+	}
+	if s.chance(6) {
+		j.Retry = job.Policy{MaxAttempts: 1 + s.rng.IntN(3), MaxDuration: job.Duration(time.Minute)}
+	}
+	return store.NewJob{Job: j, Payload: []byte("{}")}
+}
+
+// arrived hands new jobs to the machine; sometimes only a hint of them, as
+// where another node enqueued them.
+func (s *sim) arrived(a store.Arrivals) {
+	if s.m == nil {
+		return
+	}
+	if s.chance(4) {
+		for _, e := range a.Ready {
+			s.post(laneGrew{store.LaneOf(e.Job)})
+		}
+	} else if len(a.Ready) > 0 {
+		s.post(arrived{a.Ready})
+	}
+	if !a.NextDue.IsZero() {
+		s.post(timerSet{a.NextDue})
+	}
+}
+
+// answer ends a random push in a random way.
+func (s *sim) answer() {
+	key, p := s.somePush()
+	if p == nil {
+		return
+	}
+	p.done = true
+	s.post(pushed{[]result{{key.id, key.attempt, s.someAnswer(p)}}})
+}
+
+// somePush returns a push in flight that was not answered; the choice depends
+// on the seed alone.
+func (s *sim) somePush() (attemptKey, *simPush) {
+	var keys []attemptKey
+	for key, p := range s.inFlight {
+		if !p.done {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return attemptKey{}, nil
+	}
+	slices.SortFunc(keys, func(a, b attemptKey) int {
+		return slices.Compare(append(a.id[:], byte(a.attempt)), append(b.id[:], byte(b.attempt)))
+	})
+	key := keys[s.rng.IntN(len(keys))]
+	return key, s.inFlight[key]
+}
+
+func (s *sim) someAnswer(p *simPush) push.Answer {
+	if p.aborted && s.chance(2) {
+		return push.Answer{Outcome: job.OutcomeCancelled, Reason: job.ReasonCancelled}
+	}
+	if s.healing {
+		return push.Answer{Outcome: job.OutcomeSucceeded, StatusCode: 200}
+	}
+	switch s.rng.IntN(12) {
+	case 0, 1, 2:
+		return push.Answer{Outcome: job.OutcomeFailed, Reason: job.ReasonHTTPStatus, StatusCode: 500}
+	case 3:
+		return push.Answer{Outcome: job.OutcomeTimedOut, Reason: job.ReasonTimeout}
+	case 4:
+		return push.Answer{Outcome: job.OutcomeThrottled, Reason: job.ReasonThrottled, StatusCode: 429, RetryAfter: time.Duration(s.rng.IntN(60)) * time.Second}
+	case 5:
+		return push.Answer{Outcome: job.OutcomeFailed, StatusCode: 410, Gone: true}
+	case 6:
+		return push.Answer{Outcome: job.OutcomeFailed, StatusCode: 500, NoRetry: true}
+	default:
+		return push.Answer{Outcome: job.OutcomeSucceeded, StatusCode: 200, Body: []byte("ok"), ContentType: "text/plain"}
+	}
+}
+
+// finishCommit makes the commit under way durable, tells the machine, or lets
+// the store fail.
+func (s *sim) finishCommit() {
+	if s.commit == nil {
+		return
+	}
+	if !s.applied {
+		switch s.rng.IntN(6) {
+		case 0:
+			s.eng.Fail = func(op string, _ int) error { s.eng.Fail = nil; return store.ErrUnavailable }
+		case 1:
+			s.eng.Ambiguous = func(op string, _ int) bool { s.eng.Ambiguous = nil; return op == "apply" }
+		}
+		err := s.owner.Commit(context.Background(), s.commit)
+		s.eng.Fail, s.eng.Ambiguous = nil, nil
+		if errors.Is(err, store.ErrUnavailable) {
+			return // tried again later
+		}
+		s.must(err)
+		s.applied = true
+		s.booked()
+		if s.chance(3) {
+			return // visible, but not known yet
+		}
+	}
+	s.commit, s.applied = nil, false
+	s.post(committed{})
+}
+
+// booked notes what a durable commit settled and deleted.
+func (s *sim) booked() {
+	for i := range s.commit.Settle {
+		j := s.commit.Settle[i].Job
+		k := s.known[j.ID]
+		if k == nil {
+			s.fail("job %s was settled but never enqueued", j.ID)
+			return
+		}
+		if j.Status.Terminal() {
+			k.terminal[j.Incarnation]++
+			if k.terminal[j.Incarnation] > 1 {
+				s.fail("job %s became terminal twice in incarnation %d", j.ID, j.Incarnation)
+			}
+		}
+		if limit := s.maxAttempts(j); j.Failures > limit {
+			s.fail("job %s has failed %d times, allowed are %d", j.ID, j.Failures, limit)
+		}
+	}
+	for _, j := range s.commit.Delete {
+		s.known[j.ID].deleted = true
+	}
+}
+
+// maxAttempts is the highest max_attempts that any configuration of the run
+// gives the job.
+func (s *sim) maxAttempts(j *job.Job) int {
+	if j.Retry.MaxAttempts > 0 {
+		return j.Retry.MaxAttempts
+	}
+	return 4
+}
+
+// command has a client ask something of a random job.
+func (s *sim) command() {
+	if len(s.ids) == 0 {
+		return
+	}
+	id := s.ids[s.rng.IntN(len(s.ids))]
+	kind := []store.CommandKind{store.CommandCancel, store.CommandRetry, store.CommandRunNow, store.CommandDelete}[s.rng.IntN(4)]
+	_, err := s.store.Send(context.Background(), store.Command{Kind: kind, ID: id, At: s.now})
+	s.must(err)
+	if kind == store.CommandRunNow || kind == store.CommandRetry {
+		s.known[id].runNow = true
+	}
+	s.post(inboxGrew{})
+}
+
+// crash ends the node's life, with its commit applied or not, and begins the
+// next one.
+func (s *sim) crash() {
+	if s.commit != nil && !s.applied && s.chance(2) {
+		s.must(s.owner.Commit(context.Background(), s.commit))
+		s.booked()
+	}
+	clear(s.inFlight)
+	s.logf("%s crash", s.now.Format(time.TimeOnly))
+	s.start()
+}
+
+// step steps the machine with all that was posted, answers its reads, and
+// checks its effects.
+func (s *sim) step(first ...event) {
+	events := append(first, s.events...)
+	s.events = nil
+	for {
+		for _, ev := range events {
+			if p, ok := ev.(pushed); ok {
+				for _, r := range p.Results {
+					delete(s.inFlight, attemptKey{r.ID, r.Attempt})
+				}
+			}
+		}
+		out := s.m.step(s.now, events...)
+		events = s.carry(out)
+		if len(events) == 0 || s.failure != nil {
+			return
+		}
+	}
+}
+
+func (s *sim) carry(out *effects) (events []event) {
+	ctx := context.Background()
+	s.wake = out.Wake
+	s.slots -= out.Free.Slots
+	if out.Want != (want{}) {
+		n := max(0, min(out.Want.Slots, s.limit-s.slots))
+		s.slots += n
+		events = append(events, granted{n, out.Want.Suspect})
+	}
+	if s.slots < 0 || s.slots > s.limit {
+		s.fail("%d slots are used of %d", s.slots, s.limit)
+	}
+	if s.m.ready > s.m.limits.WindowJobs+3*8+s.m.limits.Timers {
+		s.fail("the window holds %d jobs, allowed are %d", s.m.ready, s.m.limits.WindowJobs)
+	}
+	for _, a := range out.Abort {
+		if p := s.inFlight[a]; p != nil {
+			p.aborted = true
+		}
+	}
+	for i := range out.Push {
+		s.checkPush(out.Push[i])
+	}
+	if out.Commit != nil {
+		s.checkCommit(out.Commit)
+	}
+	for _, r := range out.ReadLanes {
+		entries, more, err := s.owner.ReadLane(ctx, r.Lane, r.Limit, r.Bytes)
+		s.must(err)
+		if len(entries) > r.Limit {
+			s.fail("%d entries were read, asked were %d", len(entries), r.Limit)
+		}
+		events = append(events, laneRead{r.Lane, entries, more})
+	}
+	if out.ReadTimers > 0 {
+		timers, next, err := s.owner.ReadTimers(ctx, s.now, out.ReadTimers)
+		s.must(err)
+		events = append(events, timersRead{timers, next})
+	}
+	if out.ReadInbox > 0 {
+		commands, err := s.owner.ReadInbox(ctx, out.ReadInbox)
+		s.must(err)
+		events = append(events, inboxRead{commands, len(commands) == out.ReadInbox})
+	}
+	if out.ReadFinished > 0 {
+		jobs, more, err := s.owner.ReadFinished(ctx, s.cfg.keep, s.now, out.ReadFinished)
+		s.must(err)
+		events = append(events, finishedRead{jobs, more})
+	}
+	return events
+}
+
+// checkCommit checks the limits at the moment at which pushes are claimed.
+func (s *sim) checkCommit(c *store.Commit) {
+	if s.commit != nil {
+		s.fail("two commits at a time")
+	}
+	s.commit, s.applied = c, false
+	for i := range c.Claim {
+		j := c.Claim[i].Entry.Job
+		switch {
+		case s.cfg.queue(j.Queue).Paused && s.m.cfg == s.cfg:
+			s.fail("job %s was claimed while its queue is paused", j.ID)
+		case j.Expired(s.now):
+			s.fail("job %s was claimed after expires_at", j.ID)
+		case j.Due.After(s.now):
+			s.fail("job %s was claimed %s before it is due", j.ID, j.Due.Sub(s.now))
+		case j.RunAt.After(s.now) && !s.known[j.ID].runNow:
+			s.fail("job %s was claimed before run_at", j.ID)
+		}
+	}
+	s.checkLimits(c)
+}
+
+// checkLimits counts what is in flight of every queue, and of every worker on
+// it, of which something was claimed.
+func (s *sim) checkLimits(c *store.Commit) {
+	type on struct{ queue, worker string }
+	used, claimed := make(map[on]int), make(map[on]bool)
+	for i := range c.Claim {
+		q, w := c.Claim[i].Entry.Job.Queue, c.Claim[i].Worker
+		used[on{q, ""}]++
+		claimed[on{q, ""}] = true
+		if w != "" {
+			used[on{q, w}]++
+			claimed[on{q, w}] = true
+		}
+	}
+	for _, p := range s.inFlight {
+		q := p.order.Entry.Job.Queue
+		used[on{q, ""}]++
+		if p.order.Worker != nil {
+			used[on{q, p.order.Worker.Name}]++
+		}
+	}
+	for o := range claimed {
+		limit := s.m.cfg.queue(o.queue).Concurrency
+		if o.worker != "" {
+			i := slices.IndexFunc(s.m.cfg.Workers, func(w *Worker) bool { return w.Name == o.worker })
+			if i < 0 || s.m.cfg.Workers[i].Paused {
+				s.fail("worker %s was given a job while it may get none", o.worker)
+				continue
+			}
+			if limit = s.m.cfg.Workers[i].Concurrency; limit == 0 {
+				continue
+			}
+		}
+		if used[o] > limit {
+			s.fail("%v has %d in flight, allowed are %d", o, used[o], limit)
+		}
+	}
+}
+
+// checkPush checks a push at the moment it starts.
+func (s *sim) checkPush(p pushOrder) {
+	j := p.Entry.Job
+	key := attemptKey{j.ID, p.Attempt}
+	if s.pushed[key] {
+		s.fail("attempt %d of job %s was pushed twice", p.Attempt, j.ID)
+	}
+	s.pushed[key] = true
+	s.inFlight[key] = &simPush{order: p}
+	stored, err := s.store.Job(context.Background(), j.ID)
+	switch {
+	case err != nil:
+		s.fail("job %s is pushed: %v", j.ID, err)
+	case stored.Status != job.Waiting:
+		s.fail("job %s is pushed after it is %s", j.ID, stored.Status)
+	case stored.Attempt != p.Attempt-1:
+		s.fail("job %s is pushed as attempt %d, stored are %d", j.ID, p.Attempt, stored.Attempt)
+	case string(p.Entry.Payload) != "{}":
+		s.fail("job %s is pushed with payload %q", j.ID, p.Entry.Payload)
+	}
+}
+
+// heal ends all faults, lets every push succeed, and checks that every job
+// that was acknowledged has ended.
+func (s *sim) heal() {
+	s.healing = true
+	s.cfg = s.config()
+	s.post(configured{s.cfg})
+	for range 20_000 {
+		if s.failure != nil {
+			return
+		}
+		s.finishCommit()
+		s.answer()
+		s.step()
+		if s.commit == nil && len(s.inFlight) == 0 && len(s.events) == 0 {
+			if s.allEnded() {
+				s.checkEnd()
+				return
+			}
+			if s.wake.IsZero() {
+				s.fail("the machine sleeps for ever while jobs wait")
+			}
+			s.now = later(s.now, s.wake)
+		}
+	}
+	s.fail("jobs still wait after a long time without faults")
+}
+
+func (s *sim) allEnded() bool {
+	c, err := s.store.Counts(context.Background(), "q0")
+	s.must(err)
+	n := c.Waiting
+	for _, q := range []string{"q1", "q2"} {
+		c, err := s.store.Counts(context.Background(), q)
+		s.must(err)
+		n += c.Waiting
+	}
+	return n == 0
+}
+
+func (s *sim) checkEnd() {
+	ctx := context.Background()
+	var want, got int64
+	for _, id := range s.ids {
+		j, err := s.store.Job(ctx, id)
+		switch {
+		case s.known[id].deleted:
+			if !errors.Is(err, store.ErrNotFound) {
+				s.fail("job %s was deleted and is there: %v", id, err)
+			}
+			continue
+		case err != nil:
+			s.fail("job %s was acknowledged and is lost: %v", id, err)
+		case !j.Status.Terminal():
+			s.fail("job %s is %s at the end", id, j.Status)
+		}
+		want++
+	}
+	for i := range 3 {
+		c, err := s.store.Counts(ctx, queueName(i))
+		s.must(err)
+		got += c.Succeeded + c.Dead + c.Cancelled + c.Expired
+		if c.Scheduled != 0 || c.Retrying != 0 || c.Waiting != 0 {
+			s.fail("queue %s counts %+v at the end", queueName(i), c)
+		}
+	}
+	if got != want {
+		s.fail("%d jobs are counted as terminal, %d are", got, want)
+	}
+	if commands, err := s.owner.ReadInbox(ctx, 100); err != nil || len(commands) > 0 {
+		s.fail("the inbox holds %d commands at the end: %v", len(commands), err)
+	}
+	if claims, err := s.owner.Recover(ctx); err != nil || len(claims) > 0 {
+		s.fail("%d claim records are left at the end: %v", len(claims), err)
+	}
+	if !s.m.quiet() || len(s.m.jobs) > 0 || len(s.m.zombies) > 0 || s.m.ready != 0 || s.m.bytes != 0 {
+		s.fail("the machine is not empty at the end: %d jobs, %d zombies, %d ready, %d bytes", len(s.m.jobs), len(s.m.zombies), s.m.ready, s.m.bytes)
+	}
+}
