@@ -2,11 +2,10 @@ package push
 
 import (
 	"bytes"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
-
-	"net/http"
 )
 
 // MaxRetryAfter clamps a worker's retry-after.
@@ -46,7 +45,11 @@ func (h *head) parse(data []byte) error {
 		if count == MaxAnswerHeaders {
 			return badAnswer("it has too many headers")
 		}
-		if err := h.headerLine(line); err != nil {
+		name, value, err := cutField(line)
+		if err == nil {
+			err = h.header(name, value)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -57,17 +60,23 @@ func cutLine(data []byte) (line, rest []byte, err error) {
 	if !ok {
 		return nil, nil, badAnswer("a header line has no end")
 	}
-	line = bytes.TrimSuffix(line, []byte("\r"))
+	return bytes.TrimSuffix(line, []byte("\r")), rest, nil
+}
+
+func checkText(line []byte) error {
 	for _, c := range line {
 		if c < ' ' && c != '\t' || c == 0x7f {
-			return nil, nil, badAnswer("a control character stands in its headers")
+			return badAnswer("a control character stands in its headers")
 		}
 	}
-	return line, rest, nil
+	return nil
 }
 
 // statusLine reads "HTTP/1.1 200 OK"; the reason phrase may be absent.
 func (h *head) statusLine(line []byte) error {
+	if err := checkText(line); err != nil {
+		return err
+	}
 	const shape = "HTTP/1.x NNN"
 	if len(line) < len(shape) || string(line[:7]) != "HTTP/1." || line[8] != ' ' || len(line) > len(shape) && line[len(shape)] != ' ' {
 		return badAnswer("it is not an HTTP/1 answer")
@@ -88,15 +97,16 @@ func (h *head) statusLine(line []byte) error {
 	return nil
 }
 
-func (h *head) headerLine(line []byte) error {
+// cutField splits a header or trailer line.
+func cutField(line []byte) (name, value []byte, err error) {
 	if line[0] == ' ' || line[0] == '\t' {
-		return badAnswer("a header is folded over two lines")
+		return nil, nil, badAnswer("a header is folded over two lines")
 	}
 	name, value, ok := bytes.Cut(line, []byte(":"))
 	if !ok || !isToken(name) {
-		return badAnswer("a header line is malformed")
+		return nil, nil, badAnswer("a header line is malformed")
 	}
-	return h.header(name, bytes.Trim(value, " \t"))
+	return name, bytes.Trim(value, " \t"), checkText(value)
 }
 
 func (h *head) header(name, value []byte) error {

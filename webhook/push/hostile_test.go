@@ -78,6 +78,8 @@ func TestBadAnswers(t *testing.T) {
 		"overflowing size":      {chunked("10000000000000000\r\n"), job.ReasonBadAnswer, 200},
 		"many zeros":            {chunked(repeated("0", 4000) + "1\r\n"), job.ReasonBadAnswer, 200},
 		"chunk too long":        {chunked("1\r\nxy\r\n0\r\n\r\n"), job.ReasonBadAnswer, 200},
+		"bare line feed":        {chunked("\n"), job.ReasonBadAnswer, 200},
+		"CR in a chunk line":    {chunked("0;\r0\r\n\r\n"), job.ReasonBadAnswer, 200},
 		"chunk line feed":       {chunked("1\nx\n0\n\n"), job.ReasonBadAnswer, 200},
 		"long chunk extension":  {chunked("1;" + repeated("x", 1<<20)), job.ReasonBadAnswer, 200},
 		"chunk overhead":        {chunked(repeated("1;"+repeated("x", 4000)+"\r\nx\r\n", 1000)), job.ReasonBadAnswer, 200},

@@ -114,7 +114,7 @@ func (b *reader) line(budget *int) ([]byte, error) {
 			if *budget -= i + 1; *budget < 0 {
 				return nil, badAnswer("its chunks have too much overhead")
 			}
-			if i == 0 || line[i-1] != '\r' {
+			if i == 0 || bytes.IndexByte(line, '\r') != i-1 {
 				return nil, badAnswer("a line of its chunked body does not end in CR LF")
 			}
 			return line[:i-1], nil
@@ -200,8 +200,7 @@ func (b *reader) chunkSize(budget *int) (uint64, error) {
 	}
 	digits, _, _ := bytes.Cut(line, []byte(";"))
 	digits = bytes.TrimRight(digits, " \t")
-	// ParseUint would take a sign of base or an underscore only with base 0; a
-	// plus sign it refuses.
+	// ParseUint with an explicit base takes neither sign, prefix nor underscore.
 	size, err := strconv.ParseUint(string(digits), 16, 63)
 	if err != nil || len(digits) > 16 {
 		return 0, badAnswer("a chunk's size is not a hexadecimal number")
@@ -209,10 +208,14 @@ func (b *reader) chunkSize(budget *int) (uint64, error) {
 	return size, nil
 }
 
+// trailers reads the fields behind the last chunk, of which none is wanted.
 func (b *reader) trailers(budget *int) error {
 	for {
 		line, err := b.line(budget)
 		if err != nil || len(line) == 0 {
+			return err
+		}
+		if _, _, err := cutField(line); err != nil {
 			return err
 		}
 	}

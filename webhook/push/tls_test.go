@@ -97,7 +97,7 @@ func TestTLS(t *testing.T) {
 		"for clients": {&tls.Config{Certificates: []tls.Certificate{ca.issue(t, func(c *x509.Certificate) {
 			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 		})}}, "incompatible key usage"},
-		"TLS 1.1":     {&tls.Config{Certificates: []tls.Certificate{good}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, "TLS handshake failed"},
+		"TLS 1.1": {&tls.Config{Certificates: []tls.Certificate{good}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, "TLS handshake failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

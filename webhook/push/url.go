@@ -49,7 +49,7 @@ func parseURL(raw string) (*target, error) {
 	if err := t.setPort(u.Host); err != nil {
 		return nil, err
 	}
-	t.path = requestPath(u)
+	t.path = requestPath(raw)
 	t.key = u.Scheme + "://" + t.address()
 	t.shown = u.Scheme + "://" + t.hostPort + cutQuery(t.path)
 	return t, nil
@@ -170,19 +170,21 @@ func (t *target) setPort(hostPort string) error {
 	return nil
 }
 
-// requestPath returns path and query in origin form. net/url keeps a raw query
-// as it was written; what may not stand in a request line is encoded here.
-func requestPath(u *url.URL) string {
-	path := u.EscapedPath()
+// requestPath returns path and query of a valid URL in origin form, as they were
+// written but for what may not stand in a request line, which is encoded. (The
+// parsed URL would not do: its path has lost which slashes were encoded.)
+func requestPath(raw string) string {
+	_, rest, _ := strings.Cut(raw, "//")
+	var path string
+	if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		path = rest[i:]
+	}
+	out := make([]byte, 0, len(path)+1)
 	if !strings.HasPrefix(path, "/") {
-		path = "/" + path
+		out = append(out, '/')
 	}
-	if u.RawQuery == "" && !u.ForceQuery {
-		return path
-	}
-	out := append([]byte(path), '?')
-	for i := range len(u.RawQuery) {
-		if c := u.RawQuery[i]; c <= ' ' || c >= 0x7f {
+	for i := range len(path) {
+		if c := path[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"<>\\^`{|}", c) >= 0 {
 			out = fmt.Appendf(out, "%%%02X", c)
 		} else {
 			out = append(out, c)
