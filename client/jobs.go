@@ -24,6 +24,9 @@ type NewJob struct {
 	// json.RawMessage as it is but for white space, anything else as JSON; nil
 	// sends null.
 	Payload any `json:"payload,omitempty"`
+	// ContentType is that of the payload: application/json, where it is empty, or
+	// a media type that ends in +json.
+	ContentType string `json:"content_type,omitempty"`
 	// Key is an optional label (a tenant, an order id) that a queue shares its
 	// capacity over.
 	Key string `json:"key,omitempty"`
@@ -100,15 +103,30 @@ type Attempt struct {
 	Answer     string       `json:"answer,omitempty"`
 }
 
+// Receipt is the answer to an enqueue.
+type Receipt struct {
+	ID        string    `json:"id"`
+	Status    string    `json:"status"`
+	Queue     string    `json:"queue"`
+	Type      string    `json:"type"`
+	Priority  string    `json:"priority"`
+	CreatedAt time.Time `json:"created_at"`
+	RunAt     time.Time `json:"run_at,omitzero"`
+	// Existing says that the idempotency key led to a job that was there already.
+	Existing bool `json:"existing,omitempty"`
+	// Durability is what the job survives: fsync, or memory for nothing.
+	Durability string `json:"durability,omitempty"`
+}
+
 // Enqueue stores a job. When it returns without error, the job is durable and
 // will be pushed. A repeated idempotency key returns the job that holds it.
-func (c *Client) Enqueue(ctx context.Context, j NewJob) (*Job, error) {
+func (c *Client) Enqueue(ctx context.Context, j NewJob) (*Receipt, error) {
 	c.addKey(&j)
 	body, err := encode(j)
 	if err != nil {
 		return nil, fmt.Errorf("enqueue: %w", err)
 	}
-	var out Job
+	var out Receipt
 	err = c.do(ctx, call{method: http.MethodPost, path: "/v1/jobs", body: body, once: j.IdempotencyKey == ""}, &out)
 	if err != nil {
 		return nil, fmt.Errorf("enqueue: %w", err)
@@ -119,9 +137,10 @@ func (c *Client) Enqueue(ctx context.Context, j NewJob) (*Job, error) {
 // BatchResult is what became of one job of a batch: its id and status, or why
 // it was refused.
 type BatchResult struct {
-	ID     string   `json:"id,omitempty"`
-	Status string   `json:"status,omitempty"`
-	Error  *Problem `json:"error,omitempty"`
+	ID       string   `json:"id,omitempty"`
+	Status   string   `json:"status,omitempty"`
+	Existing bool     `json:"existing,omitempty"`
+	Error    *Problem `json:"error,omitempty"`
 }
 
 // MaxBatch is the greatest number of jobs in one batch.

@@ -18,12 +18,16 @@ type Problem struct {
 	Title string `json:"title,omitempty"`
 	// Status is the HTTP status.
 	Status int `json:"status"`
+	// Code is a stable word for the kind of problem, more precise than Status.
+	Code string `json:"code,omitempty"`
 	// Detail says what is wrong and what to do about it.
 	Detail string `json:"detail,omitempty"`
 	// Errors names each bad field of the request.
 	Errors []FieldError `json:"errors,omitempty"`
 	// Outcome is "unknown" where the server cannot say whether it acted.
 	Outcome string `json:"outcome,omitempty"`
+	// RequestID is what the server's log calls the request.
+	RequestID string `json:"request_id,omitempty"`
 	// RetryAfter is how long the server asked to wait; 0 where it did not ask.
 	RetryAfter time.Duration `json:"-"`
 }

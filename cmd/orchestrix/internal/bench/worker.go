@@ -1,0 +1,114 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/orchestrix/orchestrix/cmd/orchestrix/internal/receiver"
+	"github.com/orchestrix/orchestrix/webhook"
+)
+
+// verifyEvery is how many signed pushes go by for one whose signatures are
+// checked in full: the bare loop has none to check, and a worker's own cost is
+// not what is measured. That there is a signature is checked on each.
+const verifyEvery = 64
+
+// Counts are what a worker has received.
+type Counts struct {
+	Bare     int `json:"bare"`
+	Signed   int `json:"signed"`
+	Distinct int `json:"distinct"` // webhook-ids among the signed
+	Unsigned int `json:"unsigned"` // that should have been signed, and were not or wrongly
+	Verified int `json:"verified"` // whose signatures were checked in full
+}
+
+// worker is the receiving end of both loops.
+type worker struct {
+	verifier webhook.Verifier
+
+	mu     sync.Mutex
+	counts Counts
+	ids    map[string]struct{}
+}
+
+// ServeWorker runs the worker until the context ends. It prints its URL as the
+// first line on out.
+func ServeWorker(ctx context.Context, secret string, out io.Writer) error {
+	parsed, err := webhook.ParseSecret(secret)
+	if err != nil {
+		return err
+	}
+	w := &worker{verifier: webhook.Verifier{Secrets: []webhook.Secret{parsed}}, ids: map[string]struct{}{}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /bare", w.bare)
+	mux.HandleFunc("POST /signed", w.signed)
+	mux.HandleFunc("GET /counts", w.report)
+	server, err := receiver.Listen("127.0.0.1:0", mux)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out, server.URL())
+	<-ctx.Done()
+	return server.Close(time.Second)
+}
+
+func (w *worker) bare(rw http.ResponseWriter, r *http.Request) {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		http.Error(rw, "the body cannot be read", http.StatusBadRequest)
+		return
+	}
+	w.mu.Lock()
+	w.counts.Bare++
+	w.mu.Unlock()
+	io.WriteString(rw, "{}")
+}
+
+func (w *worker) signed(rw http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(rw, "the body cannot be read", http.StatusBadRequest)
+		return
+	}
+	ok := r.Header.Get(webhook.HeaderSignature) != "" && r.Header.Get(webhook.HeaderOwnSignature) != ""
+	w.mu.Lock()
+	w.counts.Signed++
+	verify := w.counts.Signed%verifyEvery == 1
+	w.ids[r.Header.Get(webhook.HeaderID)] = struct{}{}
+	w.mu.Unlock()
+	if verify && w.verifier.Verify(r.Header, body) != nil {
+		ok = false
+	}
+	w.note(ok, verify)
+	if !ok {
+		http.Error(rw, "the signature does not verify", http.StatusUnauthorized)
+		return
+	}
+	io.WriteString(rw, "{}")
+}
+
+func (w *worker) note(ok, verified bool) {
+	if ok && !verified {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !ok {
+		w.counts.Unsigned++
+	}
+	if verified {
+		w.counts.Verified++
+	}
+}
+
+func (w *worker) report(rw http.ResponseWriter, _ *http.Request) {
+	w.mu.Lock()
+	counts := w.counts
+	counts.Distinct = len(w.ids)
+	w.mu.Unlock()
+	json.NewEncoder(rw).Encode(counts)
+}
