@@ -40,9 +40,10 @@ type Queue struct {
 	Counts map[string]int64
 	// OldestPending is for how long the oldest ready job has waited.
 	OldestPending time.Duration
-	// Waiting says, for a person, why jobs wait although they are ready; empty
-	// where they do not.
-	Waiting string
+	// Blocked is why jobs wait although they are ready: paused, no_worker,
+	// concurrency or throttled; empty where they do not. Waiting says it to a
+	// person.
+	Blocked, Waiting string
 }
 
 // queueRecord is a queue as it is stored.
@@ -196,7 +197,8 @@ func (c *Control) queueWith(ctx context.Context, name string, d *document[queueR
 		q.Concurrency = c.o.QueueConcurrency
 	}
 	q.Counts = shownCounts(counts, int64(q.Live.InFlight))
-	q.Waiting = q.why()
+	q.Blocked = q.why()
+	q.Waiting = blockedReasons[q.Blocked]
 	if counts.Waiting == 0 {
 		return q, nil
 	}
@@ -239,9 +241,9 @@ func (q *Queue) why() string {
 	case q.Counts[job.ShownPending] == 0:
 		return ""
 	case q.Paused:
-		return blockedReasons["paused"]
+		return "paused"
 	case len(q.Workers) == 0:
-		return "no worker serves this queue"
+		return "no_worker"
 	}
-	return blockedReasons[q.Live.Blocked]
+	return q.Live.Blocked
 }

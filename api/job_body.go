@@ -1,0 +1,87 @@
+package api
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/orchestrix/orchestrix/control"
+	"github.com/orchestrix/orchestrix/job"
+)
+
+// namePattern is job.ValidName, for the OpenAPI document.
+const namePattern = `^[a-z0-9][a-z0-9._-]{0,127}$`
+
+func doc(text string) *huma.Schema { return &huma.Schema{Description: text} }
+
+func bounded(text string, least, most float64) *huma.Schema {
+	return &huma.Schema{Description: text, Minimum: &least, Maximum: &most}
+}
+
+func choice(text string, words ...any) *huma.Schema {
+	return &huma.Schema{Description: text, Enum: words}
+}
+
+func named(text string) *huma.Schema { return &huma.Schema{Description: text, Pattern: namePattern} }
+
+var retryObject = object[job.Policy]{
+	name: "RetryPolicy",
+	description: "How often and when a job is retried. A field that is absent falls through: " +
+		"from the job to its queue to the server.",
+	defaults: func() job.Policy { return job.Policy{} },
+	fields: []field[job.Policy]{
+		integer("max_attempts", func(p *job.Policy) *int { return &p.MaxAttempts },
+			fmt.Sprintf("must be from 1 to %d", job.MaxPolicyAttempts),
+			bounded("How many attempts may fail.", 1, job.MaxPolicyAttempts)),
+		duration("max_duration", func(p *job.Policy) *job.Duration { return &p.MaxDuration }, "must be from 1s to 365d",
+			doc("The longest time from the first attempt's start to the last one's, 1s to 365d.")),
+		text("backoff", func(p *job.Policy) *job.Backoff { return &p.Backoff }, "must be exponential, linear, fixed or list",
+			choice("The shape of the delays.", job.BackoffExponential, job.BackoffLinear, job.BackoffFixed, job.BackoffList)),
+		duration("initial_delay", func(p *job.Policy) *job.Duration { return &p.InitialDelay }, "must be from 1ms to 7d",
+			doc("The first delay, 1ms to 7d.")),
+		number("factor", func(p *job.Policy) *float64 { return &p.Factor }, "must be from 1 to 100",
+			bounded("What exponential back-off multiplies by.", 1, job.MaxPolicyFactor)),
+		duration("max_delay", func(p *job.Policy) *job.Duration { return &p.MaxDelay }, "must be from 1ms to 7d",
+			doc("The longest delay, 1ms to 7d.")),
+		text("jitter", func(p *job.Policy) *job.Jitter { return &p.Jitter }, "must be full, equal or none",
+			choice("How a delay is spread.", job.JitterFull, job.JitterEqual, job.JitterNone)),
+		list("delays", func(p *job.Policy) *[]job.Duration { return &p.Delays }, (*reader).duration,
+			&huma.Schema{Type: huma.TypeString}, doc("The delays where backoff is list, at most 100, each at most 7d; the last one is repeated.")),
+		list("fatal_statuses", func(p *job.Policy) *[]int { return &p.FatalStatuses }, (*reader).integer,
+			&huma.Schema{Type: huma.TypeInteger}, doc("The HTTP statuses, 300 to 599, that kill a job at once; at most 100.")),
+	},
+}
+
+var timeoutMessage = "must be from " + control.MinTimeout.String() + " to " + control.MaxTimeout.String()
+
+var jobObject = object[control.NewJob]{
+	name:        "NewJob",
+	description: "A job to be enqueued.",
+	fields: []field[control.NewJob]{
+		text("queue", func(n *control.NewJob) *string { return &n.Queue }, job.CheckName(""), named(`Where the job waits; "default" where it is absent.`)),
+		text("type", func(n *control.NewJob) *string { return &n.Type }, job.CheckType(""),
+			&huma.Schema{Description: "What the worker is to do.", Pattern: `^[A-Za-z0-9._/:-]{1,128}$`}).mandatory(),
+		raw("payload", func(n *control.NewJob) *[]byte { return &n.Payload },
+			doc("What the worker receives as the request's body, byte by byte; null where it is absent. Any JSON value.")),
+		text("content_type", func(n *control.NewJob) *string { return &n.ContentType }, "must be application/json or a media type that ends in +json",
+			doc("The payload's media type, application/json where it is absent; it must be that or end in +json.")),
+		text("key", func(n *control.NewJob) *string { return &n.Key }, job.CheckKey(""),
+			doc("A label within the queue, such as a tenant or an order: no key starves another. At most 256 bytes.")),
+		text("priority", func(n *control.NewJob) *string { return &n.Priority }, "must be critical, high, normal or low",
+			choice("normal where it is absent.", "critical", "high", "normal", "low")),
+		duration("delay", func(n *control.NewJob) *job.Duration { return &n.Delay }, "",
+			doc("How long to wait before the first attempt, at most 3650d. Not together with run_at.")),
+		instant("run_at", func(n *control.NewJob) *time.Time { return &n.RunAt }, doc("When the first attempt may start. Not together with delay.")),
+		instant("expires_at", func(n *control.NewJob) *time.Time { return &n.ExpiresAt }, doc("No attempt starts at or after this time.")),
+		duration("timeout", func(n *control.NewJob) *job.Duration { return &n.Timeout }, timeoutMessage,
+			doc("How long one attempt may take, 1s to 1h.")),
+		nested("retry", func(n *control.NewJob) *job.Policy { return &n.Retry }, &retryObject),
+		text("idempotency_key", func(n *control.NewJob) *string { return &n.IdempotencyKey }, job.CheckIdempotencyKey(""),
+			doc("A second job of the queue with this key is not stored; the first one is answered. At most 256 bytes.")),
+		texts("labels", func(n *control.NewJob) *map[string]string { return &n.Labels }, doc("At most 32 labels to find the job by.")),
+		texts("headers", func(n *control.NewJob) *map[string]string { return &n.Headers }, doc("Headers that are added to the request.")),
+		text("url", func(n *control.NewJob) *string { return &n.URL }, "must not be empty",
+			doc("Sends the job there, signed with the server's own keys, rather than to a worker of its queue.")),
+	},
+}

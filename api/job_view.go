@@ -1,0 +1,147 @@
+package api
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"mime"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/orchestrix/orchestrix/api/jsonscan"
+	"github.com/orchestrix/orchestrix/control"
+	"github.com/orchestrix/orchestrix/job"
+)
+
+// Job is a job as it is shown.
+type Job struct {
+	ID             string            `json:"id"`
+	Queue          string            `json:"queue"`
+	Type           string            `json:"type"`
+	Status         string            `json:"status" enum:"scheduled,pending,retrying,running,succeeded,dead,cancelled,expired"`
+	Reason         string            `json:"reason,omitempty" doc:"Why it is dead or cancelled, or why it last had to wait."`
+	Key            string            `json:"key,omitempty"`
+	Priority       string            `json:"priority" enum:"critical,high,normal,low"`
+	Labels         map[string]string `json:"labels,omitempty"`
+	Headers        map[string]string `json:"headers,omitempty" doc:"Values that may be credentials are shown as [redacted]."`
+	URL            string            `json:"url,omitempty"`
+	ContentType    string            `json:"content_type,omitempty"`
+	PayloadSize    int               `json:"payload_size" doc:"In bytes."`
+	Timeout        job.Duration      `json:"timeout,omitempty"`
+	Retry          *job.Policy       `json:"retry,omitempty" doc:"What the job itself sets; the rest falls through to its queue and the server."`
+	IdempotencyKey string            `json:"idempotency_key,omitempty"`
+
+	Attempt     int `json:"attempt" doc:"How many attempts have ended."`
+	Failures    int `json:"failures,omitempty" doc:"How many attempts of this incarnation count against max_attempts."`
+	Incarnation int `json:"incarnation,omitempty" doc:"How often it was run again after it had ended."`
+
+	CreatedAt     time.Time `json:"created_at"`
+	RunAt         time.Time `json:"run_at,omitzero"`
+	ExpiresAt     time.Time `json:"expires_at,omitzero"`
+	NextAttemptAt time.Time `json:"next_attempt_at,omitzero" doc:"Before this time it is not pushed; absent where it is ready."`
+	FinishedAt    time.Time `json:"finished_at,omitzero"`
+
+	Attempts []Attempt       `json:"attempts,omitempty" doc:"The newest attempts that have ended, at most 50, the oldest first. Not in a list."`
+	Payload  json.RawMessage `json:"payload,omitempty" doc:"Not in a list."`
+	Result   json.RawMessage `json:"result,omitempty" doc:"The last attempt's answer: as JSON where it is, else as text. Not in a list."`
+	// ResultType and ResultEncoding say how to read Result.
+	ResultType     string `json:"result_type,omitempty" doc:"The answer's content type."`
+	ResultEncoding string `json:"result_encoding,omitempty" enum:"base64" doc:"base64: the result is neither JSON nor UTF-8, and encoded."`
+}
+
+// Attempt is one push of a job and how it ended.
+type Attempt struct {
+	Number         int          `json:"number"`
+	Incarnation    int          `json:"incarnation,omitempty"`
+	Worker         string       `json:"worker,omitempty"`
+	URL            string       `json:"url,omitempty"`
+	StartedAt      time.Time    `json:"started_at"`
+	Duration       job.Duration `json:"duration"`
+	Outcome        string       `json:"outcome" enum:"succeeded,failed,timed_out,cancelled,throttled,lost"`
+	StatusCode     int          `json:"status_code,omitempty"`
+	Reason         string       `json:"reason,omitempty"`
+	Error          string       `json:"error,omitempty"`
+	Answer         string       `json:"answer,omitempty" doc:"The beginning of the answer's body, at most 1 KiB."`
+	AnswerSize     int          `json:"answer_size,omitempty" doc:"How many bytes of the answer were read."`
+	AnswerType     string       `json:"answer_type,omitempty"`
+	AnswerEncoding string       `json:"answer_encoding,omitempty" enum:"base64"`
+}
+
+// viewListed shows a job as it stands in a list.
+func viewListed(j *control.Job) Job {
+	v := Job{
+		ID: j.ID.String(), Queue: j.Queue, Type: j.Type, Status: j.Shown, Reason: string(j.Reason), Key: j.Key,
+		Priority: j.Priority.String(), Labels: j.Labels, Headers: control.MaskHeaders(j.Headers), URL: j.URL,
+		ContentType: j.ContentType, PayloadSize: j.PayloadSize, Timeout: j.Timeout, IdempotencyKey: j.IdempotencyKey,
+		Attempt: j.Attempt, Failures: j.Failures, Incarnation: j.Incarnation,
+		CreatedAt: j.CreatedAt, RunAt: j.RunAt, ExpiresAt: j.ExpiresAt, FinishedAt: j.FinishedAt,
+	}
+	if !j.Retry.IsZero() {
+		v.Retry = &j.Retry
+	}
+	if j.Status == job.Waiting {
+		v.NextAttemptAt = j.Due
+	}
+	return v
+}
+
+// viewJob shows all of a job.
+func viewJob(j *control.Job) Job {
+	v := viewListed(j)
+	v.Payload = j.Payload
+	v.Result, v.ResultEncoding = viewBody(j.Result, j.ResultType)
+	if v.Result != nil {
+		v.ResultType = j.ResultType
+	}
+	for i := range j.Attempts {
+		v.Attempts = append(v.Attempts, viewAttempt(&j.Attempts[i]))
+	}
+	return v
+}
+
+func viewAttempt(t *job.Attempt) Attempt {
+	v := Attempt{
+		Number: t.Number, Incarnation: t.Incarnation, Worker: t.Worker, URL: t.URL, StartedAt: t.StartedAt,
+		Duration: job.Duration(t.Duration), Outcome: t.Outcome.String(), StatusCode: t.StatusCode,
+		Reason: string(t.Reason), Error: t.Error, AnswerSize: t.AnswerSize, AnswerType: t.AnswerType,
+	}
+	v.Answer, v.AnswerEncoding = readable(t.Answer, t.AnswerSize > len(t.Answer))
+	return v
+}
+
+// viewBody shows an answer: as JSON where it says so and is, else as text.
+func viewBody(body []byte, contentType string) (shown json.RawMessage, encoding string) {
+	if len(body) == 0 {
+		return nil, ""
+	}
+	kind, _, _ := mime.ParseMediaType(contentType)
+	if kind == "application/json" || strings.HasSuffix(kind, "+json") {
+		s := jsonscan.New(body)
+		if value := s.Skip(); s.End() == nil {
+			return value, ""
+		}
+	}
+	text, encoding := readable(body, false)
+	shown, err := json.Marshal(text)
+	if err != nil { // it is a string
+		panic(err)
+	}
+	return shown, encoding
+}
+
+// readable returns bytes as text, in base64 where they are not UTF-8. The cut end
+// of a longer text may be half a character, which is left out.
+func readable(b []byte, cut bool) (text, encoding string) {
+	if cut {
+		for i := 1; i < utf8.UTFMax && i <= len(b); i++ {
+			if tail := b[len(b)-i:]; utf8.RuneStart(tail[0]) && !utf8.FullRune(tail) {
+				b = b[:len(b)-i]
+				break
+			}
+		}
+	}
+	if utf8.Valid(b) {
+		return string(b), ""
+	}
+	return base64.StdEncoding.EncodeToString(b), "base64"
+}

@@ -1,0 +1,153 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/orchestrix/orchestrix/control"
+	"github.com/orchestrix/orchestrix/job"
+)
+
+const queuesTag = "queues"
+
+type queueSpec = control.QueueSpec
+
+var queueObject = object[queueSpec]{
+	name: "QueueConfig", description: "The flow control of a queue.", defaults: func() queueSpec { return queueSpec{} },
+	fields: []field[queueSpec]{
+		integer("concurrency", func(q *queueSpec) *int { return &q.Concurrency }, "must be from 1 to 10000",
+			bounded("How many pushes at once; the server's default where it is absent.", 1, control.MaxQueueConcurrency)),
+		nested("retry", func(q *queueSpec) *job.Policy { return &q.Retry }, &retryObject),
+		text("description", func(q *queueSpec) *string { return &q.Description }, "", doc("For people; at most 1000 bytes.")),
+	},
+}
+
+// Queue is a queue as it is shown.
+type Queue struct {
+	Name        string      `json:"name"`
+	Concurrency int         `json:"concurrency"`
+	Retry       *job.Policy `json:"retry,omitempty" doc:"What the queue itself sets; the rest falls through to the server."`
+	Description string      `json:"description,omitempty"`
+	Configured  bool        `json:"configured" doc:"Whether it has a configuration of its own."`
+
+	Paused      bool      `json:"paused"`
+	PauseReason string    `json:"pause_reason,omitempty"`
+	PausedAt    time.Time `json:"paused_at,omitzero"`
+	CreatedAt   time.Time `json:"created_at,omitzero"`
+	UpdatedAt   time.Time `json:"updated_at,omitzero"`
+
+	Workers          []string         `json:"workers" nullable:"false" doc:"The workers that serve it."`
+	Counts           map[string]int64 `json:"counts" doc:"Jobs by shown status."`
+	OldestPendingAge job.Duration     `json:"oldest_pending_age,omitempty" doc:"How long the oldest ready job has waited."`
+	Throughput       float64          `json:"throughput" doc:"Attempts that ended per second, over the last minute."`
+	InFlight         int              `json:"in_flight" doc:"Pushes right now."`
+	Blocked          string           `json:"blocked,omitempty" doc:"Why ready jobs wait: paused, no_worker, concurrency or throttled."`
+	WaitingReason    string           `json:"waiting_reason,omitempty" doc:"The same, in a sentence."`
+}
+
+func viewQueue(q *control.Queue) Queue {
+	v := Queue{
+		Name: q.Name, Concurrency: q.Concurrency, Description: q.Description, Configured: q.Version != 0,
+		Paused: q.Paused, PauseReason: q.PauseReason, PausedAt: q.PausedAt, CreatedAt: q.Created, UpdatedAt: q.Updated,
+		Workers: append([]string{}, q.Workers...), Counts: q.Counts, OldestPendingAge: job.Duration(q.OldestPending),
+		Throughput: q.Live.Throughput, InFlight: q.Live.InFlight, Blocked: q.Blocked, WaitingReason: q.Waiting,
+	}
+	if !q.Retry.IsZero() {
+		v.Retry = &q.Retry
+	}
+	return v
+}
+
+type queueOutput struct {
+	Status int
+	ETag   string `header:"ETag"`
+	Body   Queue
+}
+
+func newQueueOutput(q *control.Queue, status int) *queueOutput {
+	return &queueOutput{status, etag(q.Version), viewQueue(q)}
+}
+
+func (a *api) queueRoutes() {
+	const path = "/v1/queues/{name}"
+	register(a, operation{method: "GET", path: "/v1/queues", id: "list-queues", tag: queuesTag, summary: "List queues by name"}, a.listQueues)
+	register(a, operation{method: "GET", path: path, id: "get-queue", tag: queuesTag, errors: []int{404}, summary: "Read a queue with its counts"}, a.getQueue)
+	register(a, operation{
+		method: "PUT", path: path, id: "put-queue", tag: queuesTag, errors: []int{412}, body: bodyOf(&queueObject),
+		summary: "Replace a queue's configuration",
+	}, a.putQueue)
+	a.alsoCreated(path, schemaOf[Queue](a))
+	register(a, operation{
+		method: "PATCH", path: path, id: "patch-queue", tag: queuesTag, errors: []int{412}, body: patchOf(&queueObject),
+		summary: "Change a queue's configuration (RFC 7396)",
+	}, a.patchQueue)
+	register(a, operation{
+		method: "DELETE", path: path, id: "delete-queue", tag: queuesTag, status: 204, errors: []int{404, 409, 412},
+		summary: "Remove the configuration of a queue in which no job waits",
+	}, a.deleteQueue)
+	register(a, operation{
+		method: "POST", path: path + "/pause", id: "pause-queue", tag: queuesTag, body: optional(&pauseObject),
+		summary: "Stop new pushes of a queue; jobs are still accepted",
+	}, a.pauseQueue)
+	register(a, operation{method: "POST", path: path + "/resume", id: "resume-queue", tag: queuesTag, summary: "Let pushes of a queue begin again"}, a.resumeQueue)
+}
+
+func (a *api) listQueues(ctx context.Context, in *page) (*listOutput[Queue], error) {
+	list, err := a.control.ListQueues(ctx, in.Cursor, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return newList(list.Queues, list.Cursor, viewQueue), nil
+}
+
+func (a *api) getQueue(ctx context.Context, in *namePath) (*queueOutput, error) {
+	q, err := a.control.GetQueue(ctx, in.Name)
+	return newQueueOutput(&q, http.StatusOK), err
+}
+
+func (a *api) putQueue(ctx context.Context, in *putInput) (*queueOutput, error) {
+	m, err := in.match()
+	if err != nil {
+		return nil, err
+	}
+	var spec queueSpec
+	if err := decode(&queueObject, in.RawBody, false, &spec); err != nil {
+		return nil, err
+	}
+	q, created, err := a.control.PutQueue(ctx, in.Name, m, spec)
+	return newQueueOutput(&q, createdStatus(created)), err
+}
+
+func (a *api) patchQueue(ctx context.Context, in *putInput) (*queueOutput, error) {
+	m, err := in.match()
+	if err != nil {
+		return nil, err
+	}
+	q, err := a.control.PatchQueue(ctx, in.Name, m, func(spec *queueSpec) error {
+		return decode(&queueObject, in.RawBody, true, spec)
+	})
+	return newQueueOutput(&q, http.StatusOK), err
+}
+
+func (a *api) deleteQueue(ctx context.Context, in *deleteInput) (*struct{}, error) {
+	m, err := in.match()
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.control.DeleteQueue(ctx, in.Name, m)
+}
+
+func (a *api) pauseQueue(ctx context.Context, in *pauseInput) (*queueOutput, error) {
+	var body pauseBody
+	if err := decodeOptional(&pauseObject, in.RawBody, &body); err != nil {
+		return nil, err
+	}
+	q, err := a.control.PauseQueue(ctx, in.Name, body.reason)
+	return newQueueOutput(&q, http.StatusOK), err
+}
+
+func (a *api) resumeQueue(ctx context.Context, in *namePath) (*queueOutput, error) {
+	q, err := a.control.ResumeQueue(ctx, in.Name)
+	return newQueueOutput(&q, http.StatusOK), err
+}
