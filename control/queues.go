@@ -242,7 +242,7 @@ func (q *Queue) why() string {
 		return ""
 	case q.Paused:
 		return "paused"
-	case len(q.Workers) == 0:
+	case len(q.Workers) == 0 && q.Live.InFlight == 0: // jobs with a destination of their own need none
 		return "no_worker"
 	}
 	return q.Live.Blocked

@@ -1,0 +1,96 @@
+package observability
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/orchestrix/orchestrix/control"
+	"github.com/orchestrix/orchestrix/dispatcher"
+	"github.com/orchestrix/orchestrix/job"
+)
+
+// Sources are what is read at each scrape; one that is nil is left out.
+type Sources struct {
+	Control    func() control.Totals
+	Dispatcher func() dispatcher.Totals
+	// StoreBytes returns the space taken on the storage, negative where it cannot
+	// be told.
+	StoreBytes func() int64
+}
+
+// Watch adds what the sources count. It may be called once.
+func (m *Metrics) Watch(s Sources) { m.registry.MustRegister(&totalsCollector{s}) }
+
+// totalsCollector turns totals into metrics.
+type totalsCollector struct{ from Sources }
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("orchestrix_"+name, help, labels, nil)
+}
+
+var (
+	descEnqueued = describe("jobs_enqueued_total", "Jobs that were stored.")
+	descRepeated = describe("enqueues_repeated_total", "Enqueues that an idempotency key led to an earlier job.")
+	descRefused  = describe("enqueues_refused_total", "Jobs that were refused, since they were wrong or not allowed.")
+	descCommands = describe("commands_total", "Commands to jobs: cancel, retry, run now, delete.")
+
+	descStarted     = describe("pushes_started_total", "Pushes that began.")
+	descAttempts    = describe("attempts_total", "Attempts that ended, by outcome.", "outcome")
+	descSettled     = describe("jobs_settled_total", "Jobs that became terminal, by status.", "status")
+	descLost        = describe("attempts_recovered_total", "Attempts of dead nodes that were booked as lost here.")
+	descCommits     = describe("commits_total", "Durable writes of the dispatcher.")
+	descInFlight    = describe("pushes_in_flight", "Pushes right now.")
+	descWindowJobs  = describe("window_jobs", "Ready jobs in memory.")
+	descWindowBytes = describe("window_bytes", "Memory that ready jobs are counted with.")
+
+	descStoreBytes = describe("store_bytes", "Space taken on the storage.")
+)
+
+// Describe implements prometheus.Collector.
+func (c *totalsCollector) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, out) }
+
+// Collect implements prometheus.Collector.
+func (c *totalsCollector) Collect(out chan<- prometheus.Metric) {
+	if c.from.Control != nil {
+		collectControl(out, c.from.Control())
+	}
+	if c.from.Dispatcher != nil {
+		collectDispatcher(out, c.from.Dispatcher())
+	}
+	if c.from.StoreBytes != nil {
+		if n := c.from.StoreBytes(); n >= 0 {
+			gauge(out, descStoreBytes, float64(n))
+		}
+	}
+}
+
+func collectControl(out chan<- prometheus.Metric, t control.Totals) {
+	counter(out, descEnqueued, float64(t.Enqueued))
+	counter(out, descRepeated, float64(t.Repeated))
+	counter(out, descRefused, float64(t.Refused))
+	counter(out, descCommands, float64(t.Commands))
+}
+
+func collectDispatcher(out chan<- prometheus.Metric, t dispatcher.Totals) {
+	counter(out, descStarted, float64(t.Started))
+	for _, o := range job.Outcomes() {
+		counter(out, descAttempts, float64(t.Attempts[o]), o.String())
+	}
+	for _, s := range job.Statuses() {
+		if s.Terminal() {
+			counter(out, descSettled, float64(t.Settled[s]), s.String())
+		}
+	}
+	counter(out, descLost, float64(t.Lost))
+	counter(out, descCommits, float64(t.Commits))
+	gauge(out, descInFlight, float64(t.InFlight))
+	gauge(out, descWindowJobs, float64(t.WindowJobs))
+	gauge(out, descWindowBytes, float64(t.WindowBytes))
+}
+
+func counter(out chan<- prometheus.Metric, d *prometheus.Desc, v float64, labels ...string) {
+	out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+}
+
+func gauge(out chan<- prometheus.Metric, d *prometheus.Desc, v float64) {
+	out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
+}
