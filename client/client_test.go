@@ -110,7 +110,10 @@ func TestRepeats(t *testing.T) {
 		_, err := c.Enqueue(ctx, client.NewJob{Type: "t"})
 		return err
 	}
-	rotate := func(ctx context.Context, c *client.Client) error { _, err := c.RotateSecret(ctx, "w"); return err }
+	rotate := func(ctx context.Context, c *client.Client) error {
+		_, err := c.RotateSecret(ctx, "w", client.Rotation{})
+		return err
+	}
 	const unknown = `{"status":503,"outcome":"unknown"}`
 	problem := http.Header{"Content-Type": {"application/problem+json"}}
 	after := func(value string) http.Header { return http.Header{"Retry-After": {value}} }

@@ -61,16 +61,20 @@ type Job struct {
 	Reason   string `json:"reason,omitempty"`
 	Key      string `json:"key,omitempty"`
 	Priority string `json:"priority"`
-	// Attempt is the number of attempts that have ended.
+	// Attempt is the number of attempts that have ended, and Failures those of
+	// this incarnation that count against max_attempts.
 	Attempt     int               `json:"attempt"`
+	Failures    int               `json:"failures,omitempty"`
 	Incarnation int               `json:"incarnation,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	Headers     map[string]string `json:"headers,omitempty"`
 	URL         string            `json:"url,omitempty"`
+	ContentType string            `json:"content_type,omitempty"`
+	PayloadSize int               `json:"payload_size"` // in bytes
 	Timeout     job.Duration      `json:"timeout,omitempty"`
-	Retry       *job.Policy       `json:"retry,omitempty"`
-
-	IdempotencyKey string `json:"idempotency_key,omitempty"`
+	// Retry is what the job itself sets.
+	Retry          *job.Policy `json:"retry,omitempty"`
+	IdempotencyKey string      `json:"idempotency_key,omitempty"`
 
 	CreatedAt     time.Time `json:"created_at"`
 	RunAt         time.Time `json:"run_at,omitzero"`
@@ -78,9 +82,14 @@ type Job struct {
 	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
 	FinishedAt    time.Time `json:"finished_at,omitzero"`
 
-	Payload  json.RawMessage `json:"payload,omitempty"`
-	Result   json.RawMessage `json:"result,omitempty"`
-	Attempts []Attempt       `json:"attempts,omitempty"`
+	Payload json.RawMessage `json:"payload,omitempty"`
+	// Result is the last attempt's answer: as JSON where it is, else as a JSON
+	// string, which is base64 where ResultEncoding says so.
+	Result         json.RawMessage `json:"result,omitempty"`
+	ResultType     string          `json:"result_type,omitempty"`
+	ResultEncoding string          `json:"result_encoding,omitempty"`
+	// Attempts are the newest, the oldest of them first.
+	Attempts []Attempt `json:"attempts,omitempty"`
 }
 
 // Terminal reports whether the job has come to its end.
@@ -91,16 +100,22 @@ func (j *Job) Terminal() bool {
 
 // Attempt is one push of a job and how it ended.
 type Attempt struct {
-	Number     int          `json:"number"`
-	Worker     string       `json:"worker,omitempty"`
-	URL        string       `json:"url,omitempty"`
-	StartedAt  time.Time    `json:"started_at"`
-	Duration   job.Duration `json:"duration"`
-	Outcome    string       `json:"outcome"`
-	StatusCode int          `json:"status_code,omitempty"`
-	Reason     string       `json:"reason,omitempty"`
-	Error      string       `json:"error,omitempty"`
-	Answer     string       `json:"answer,omitempty"`
+	Number      int          `json:"number"`
+	Incarnation int          `json:"incarnation,omitempty"`
+	Worker      string       `json:"worker,omitempty"`
+	URL         string       `json:"url,omitempty"`
+	StartedAt   time.Time    `json:"started_at"`
+	Duration    job.Duration `json:"duration"`
+	Outcome     string       `json:"outcome"`
+	StatusCode  int          `json:"status_code,omitempty"`
+	Reason      string       `json:"reason,omitempty"`
+	Error       string       `json:"error,omitempty"`
+	// Answer is the beginning of the answer's body; AnswerEncoding is base64
+	// where it is no text.
+	Answer         string `json:"answer,omitempty"`
+	AnswerSize     int    `json:"answer_size,omitempty"`
+	AnswerType     string `json:"answer_type,omitempty"`
+	AnswerEncoding string `json:"answer_encoding,omitempty"`
 }
 
 // Receipt is the answer to an enqueue.

@@ -57,3 +57,35 @@ func (c *Client) DeleteAPIKey(ctx context.Context, id string) error {
 	}
 	return nil
 }
+
+// SigningKey is one of the server's own keys, which sign the pushes of jobs
+// with a URL of their own.
+type SigningKey struct {
+	// Secret is a "whsec_..." for a webhook.Verifier.
+	Secret    string    `json:"secret"`
+	CreatedAt time.Time `json:"created_at"`
+	// Until is when it stops to sign; zero for the newest.
+	Until time.Time `json:"until,omitzero"`
+}
+
+// SigningKeys returns the server's own keys, the newest first.
+func (c *Client) SigningKeys(ctx context.Context) ([]SigningKey, error) {
+	return c.signingKeys(ctx, "list", call{method: http.MethodGet, path: signingPath})
+}
+
+// RotateSigningKey makes a new key, and returns all that sign now.
+func (c *Client) RotateSigningKey(ctx context.Context, r Rotation) ([]SigningKey, error) {
+	return c.signingKeys(ctx, "rotate", call{method: http.MethodPost, path: signingPath + "/rotate", body: r, once: true})
+}
+
+const signingPath = "/v1/signing-keys"
+
+func (c *Client) signingKeys(ctx context.Context, verb string, call call) ([]SigningKey, error) {
+	var out struct {
+		Items []SigningKey `json:"items"`
+	}
+	if err := c.do(ctx, call, &out); err != nil {
+		return nil, fmt.Errorf("%s signing keys: %w", verb, err)
+	}
+	return out.Items, nil
+}

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/orchestrix/orchestrix/job"
 )
@@ -16,14 +17,23 @@ type QueueConfig struct {
 	// server's default.
 	Concurrency int `json:"concurrency,omitempty"`
 	// Retry overrides the server's policy field by field.
-	Retry *job.Policy `json:"retry,omitempty"`
+	Retry       *job.Policy `json:"retry,omitempty"`
+	Description string      `json:"description,omitempty"`
 }
 
 // Queue is a queue as the server shows it.
 type Queue struct {
 	QueueConfig
-	Name   string `json:"name"`
-	Paused bool   `json:"paused"`
+	Name string `json:"name"`
+	// Configured says whether it has a configuration of its own.
+	Configured  bool      `json:"configured"`
+	Paused      bool      `json:"paused"`
+	PauseReason string    `json:"pause_reason,omitempty"`
+	PausedAt    time.Time `json:"paused_at,omitzero"`
+	CreatedAt   time.Time `json:"created_at,omitzero"`
+	UpdatedAt   time.Time `json:"updated_at,omitzero"`
+	// Workers are the names of those that serve it.
+	Workers []string `json:"workers"`
 	// Counts are the jobs per shown status.
 	Counts map[string]int64 `json:"counts"`
 	// OldestPendingAge is how long the oldest job that is ready has waited.
@@ -31,9 +41,10 @@ type Queue struct {
 	// Throughput is attempts settled per second, over the last minute.
 	Throughput float64 `json:"throughput"`
 	InFlight   int     `json:"in_flight"`
-	// Blocked says why nothing is pushed although jobs wait: paused, no_worker,
-	// concurrency or throttled.
-	Blocked string `json:"blocked,omitempty"`
+	// Blocked says why ready jobs wait: paused, no_worker, concurrency or
+	// throttled. WaitingReason says it in a sentence.
+	Blocked       string `json:"blocked,omitempty"`
+	WaitingReason string `json:"waiting_reason,omitempty"`
 }
 
 // PutQueue replaces the configuration of a queue.
@@ -52,9 +63,9 @@ func (c *Client) Queue(ctx context.Context, name string) (*Queue, error) {
 }
 
 // PauseQueue stops pushes of a queue; those under way are finished, and jobs
-// are still accepted.
-func (c *Client) PauseQueue(ctx context.Context, name string) (*Queue, error) {
-	return c.queue(ctx, "pause", call{method: http.MethodPost, path: queuePath(name) + "/pause"}, name)
+// are still accepted. reason is shown to people; it may be empty.
+func (c *Client) PauseQueue(ctx context.Context, name, reason string) (*Queue, error) {
+	return c.queue(ctx, "pause", call{method: http.MethodPost, path: queuePath(name) + "/pause", body: pauseBody(reason)}, name)
 }
 
 // ResumeQueue lets pushes of a queue go on.

@@ -26,6 +26,9 @@ type WorkerConfig struct {
 	Headers map[string]string `json:"headers,omitempty"`
 	// Weight is its share among the workers of a queue; 0 means 1.
 	Weight int `json:"weight,omitempty"`
+	// Description and Labels are for people.
+	Description string            `json:"description,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
 	// OnGone is what a 410 does to the worker: pause (the default) or ignore.
 	OnGone string `json:"on_gone,omitempty"`
 	// SigningSecret is a "whsec_..." of yours; empty has one made where the
@@ -39,11 +42,15 @@ type Worker struct {
 	Name        string    `json:"name"`
 	Paused      bool      `json:"paused"`
 	PauseReason string    `json:"pause_reason,omitempty"`
+	PausedAt    time.Time `json:"paused_at,omitzero"`
 	CreatedAt   time.Time `json:"created_at"`
 	UpdatedAt   time.Time `json:"updated_at"`
+	// Secrets is how many secrets sign; more than one while one rotates.
+	Secrets int `json:"secrets"`
 	// Secret is the signing secret, only in the answer that made it.
 	Secret string `json:"secret,omitempty"`
 
+	// InFlight is now; the counts are since the server started.
 	InFlight       int       `json:"in_flight"`
 	Succeeded      int64     `json:"succeeded"`
 	Failed         int64     `json:"failed"`
@@ -72,9 +79,18 @@ func (c *Client) PatchWorker(ctx context.Context, name string, patch map[string]
 // mergePatch is the content type of RFC 7396.
 const mergePatch = "application/merge-patch+json"
 
-// PauseWorker stops pushes to a worker; those under way are finished.
-func (c *Client) PauseWorker(ctx context.Context, name string) (*Worker, error) {
-	return c.worker(ctx, "pause", call{method: http.MethodPost, path: workerPath(name) + "/pause"}, name)
+// PauseWorker stops pushes to a worker; those under way are finished. reason is
+// shown to people; it may be empty.
+func (c *Client) PauseWorker(ctx context.Context, name, reason string) (*Worker, error) {
+	return c.worker(ctx, "pause", call{method: http.MethodPost, path: workerPath(name) + "/pause", body: pauseBody(reason)}, name)
+}
+
+// pauseBody is the body of a pause, which may be absent.
+func pauseBody(reason string) any {
+	if reason == "" {
+		return nil
+	}
+	return map[string]string{"reason": reason}
 }
 
 // ResumeWorker lets pushes go to a worker again.
@@ -82,9 +98,18 @@ func (c *Client) ResumeWorker(ctx context.Context, name string) (*Worker, error)
 	return c.worker(ctx, "resume", call{method: http.MethodPost, path: workerPath(name) + "/resume"}, name)
 }
 
+// Rotation is how a secret is replaced. The zero Rotation makes a new one and
+// lets the one before sign for 24 hours.
+type Rotation struct {
+	// Grace is how long the secret before still signs; nil means 24 hours.
+	Grace *job.Duration `json:"grace,omitempty"`
+	// Secret is a "whsec_..." of yours; empty has one made.
+	Secret string `json:"secret,omitempty"`
+}
+
 // RotateSecret gives a worker a new secret, which the answer holds, once.
-func (c *Client) RotateSecret(ctx context.Context, name string) (*Worker, error) {
-	return c.worker(ctx, "rotate the secret of", call{method: http.MethodPost, path: workerPath(name) + "/rotate-secret", once: true}, name)
+func (c *Client) RotateSecret(ctx context.Context, name string, r Rotation) (*Worker, error) {
+	return c.worker(ctx, "rotate the secret of", call{method: http.MethodPost, path: workerPath(name) + "/rotate-secret", body: r, once: true}, name)
 }
 
 // DeleteWorker removes a worker; its queues keep their jobs.

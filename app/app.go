@@ -1,0 +1,190 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/orchestrix/orchestrix/control"
+	"github.com/orchestrix/orchestrix/dispatcher"
+	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/store"
+	"github.com/orchestrix/orchestrix/store/engine/pebble"
+	"github.com/orchestrix/orchestrix/webhook/push"
+)
+
+// App is an assembled coordinator. Run it once, or Close it.
+type App struct {
+	config   Config
+	log      *slog.Logger
+	listener net.Listener
+	server   *http.Server
+	dispatch *dispatcher.Dispatcher
+	control  *control.Control
+	cleanups []cleanup
+}
+
+// cleanup is what one part leaves to be done; they are run in reverse order.
+type cleanup struct {
+	name string
+	run  func(context.Context) error
+}
+
+// New opens the store, takes the address and assembles the rest. It serves
+// nothing before Run. Where it fails, nothing is left open.
+func New(ctx context.Context, config Config) (*App, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	a := &App{config: config.withDefaults()}
+	a.log = a.config.Logger
+	if err := a.assemble(ctx); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+func (a *App) assemble(ctx context.Context) error {
+	// The address first: to fail on it costs nothing.
+	if err := a.listen(); err != nil {
+		return err
+	}
+	st, durability, err := a.openStore()
+	if err != nil {
+		return err
+	}
+	prefixes, err := a.config.prefixes()
+	if err != nil {
+		return err
+	}
+	guard := push.NewGuard(prefixes, false)
+	pusher := push.New(push.Options{Guard: guard, UserAgent: "Orchestrix/" + a.config.Version})
+	a.onClose("push client", func(context.Context) error { pusher.Close(); return nil })
+	a.dispatch = dispatcher.New(dispatcher.Options{
+		Store: st, Push: pusher, Logger: a.log, MaxInFlight: a.config.MaxInFlight, WindowBytes: a.config.WindowBytes,
+		OnGone: func(worker string) { a.control.WorkerGone(worker, time.Now()) },
+	})
+	return a.assembleControl(ctx, st, guard, durability)
+}
+
+func (a *App) openStore() (*store.Store, string, error) {
+	name, err := parseStore(a.config.Store)
+	if err != nil {
+		return nil, "", err
+	}
+	options := pebble.Options{Shards: a.config.Shards, Logger: a.log}
+	var e *pebble.Engine
+	durability := "fsync"
+	if name.memory {
+		durability = "memory"
+		e, err = pebble.OpenMemory(options)
+	} else {
+		e, err = pebble.Open(name.dir, options)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	a.onClose("store", func(context.Context) error { return e.Close() })
+	return store.New(e, store.IdempotencyTTL(a.config.IdempotencyTTL)), durability, nil
+}
+
+func (a *App) assembleControl(ctx context.Context, st *store.Store, guard *push.Guard, durability string) error {
+	key, err := a.config.rootKey()
+	if err != nil {
+		return err
+	}
+	a.control = control.New(control.Options{
+		Store: st, Dispatcher: a.dispatch, Guard: guard, Logger: a.log, RootKey: key,
+		// A root key on loopback is asked for too: whoever sets one may have a
+		// proxy in front, which makes the whole world a loopback client.
+		Open:       key == "",
+		MaxPayload: a.config.MaxPayload, Timeout: a.config.Timeout, QueueConcurrency: a.config.QueueConcurrency,
+		Retention: a.retention(), Durability: durability,
+	})
+	a.onClose("control", func(context.Context) error { a.control.Close(); return nil })
+	if _, err := a.control.Load(control.As(ctx, control.Root())); err != nil {
+		return fmt.Errorf("load the configuration from the store: %w", err)
+	}
+	return a.assembleServer()
+}
+
+// retention is the same for each terminal status: one number is one to remember.
+func (a *App) retention() map[job.Status]time.Duration {
+	out := map[job.Status]time.Duration{}
+	for _, s := range job.Statuses() {
+		if s.Terminal() {
+			out[s] = a.config.Retention
+		}
+	}
+	return out
+}
+
+// Addr returns the address that is listened on.
+func (a *App) Addr() string { return a.listener.Addr().String() }
+
+// URL returns the base URL of the API as this machine reaches it.
+func (a *App) URL() string {
+	scheme := "http"
+	if a.config.TLSCert != "" {
+		scheme = "https"
+	}
+	host, port, err := net.SplitHostPort(a.Addr())
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}
+
+// Run serves until ctx ends, then drains for at most the grace, and closes
+// everything. It returns nil where it was ctx that ended it and the drain left
+// nothing behind.
+func (a *App) Run(ctx context.Context) error {
+	if err := a.dispatch.Start(ctx); err != nil {
+		return errors.Join(err, a.Close())
+	}
+	a.onClose("dispatcher", a.dispatch.Stop)
+	a.onClose("HTTP server", a.shutdown)
+	served := make(chan error, 1)
+	go func() { served <- a.serve() }()
+	a.log.Info("serving", "url", a.URL(), "store", a.storeKind(), "version", a.config.Version)
+	var err error
+	select {
+	case <-ctx.Done():
+		a.log.Info("draining", "grace", a.config.DrainGrace)
+	case err = <-served:
+		err = fmt.Errorf("serve %s: %w", a.Addr(), err)
+	}
+	return errors.Join(err, a.Close())
+}
+
+func (a *App) storeKind() string {
+	if name, err := parseStore(a.config.Store); err == nil && name.dir != "" {
+		return "embedded:" + name.dir
+	}
+	return "memory:"
+}
+
+func (a *App) onClose(name string, run func(context.Context) error) {
+	a.cleanups = append(a.cleanups, cleanup{name, run})
+}
+
+// Close runs the clean-ups, the last one first, within the grace. It is for an
+// App that is not run; Run does it at its end. A second Close does nothing.
+func (a *App) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), a.config.DrainGrace)
+	defer cancel()
+	var errs []error
+	for len(a.cleanups) > 0 {
+		last := a.cleanups[len(a.cleanups)-1]
+		a.cleanups = a.cleanups[:len(a.cleanups)-1]
+		if err := last.run(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("close the %s: %w", last.name, err))
+		}
+		a.log.Debug("closed", "part", last.name)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,235 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/orchestrix/orchestrix/control"
+	"github.com/orchestrix/orchestrix/dispatcher"
+	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/store/engine/pebble"
+)
+
+// Config is what a coordinator is assembled from. The zero value of a field
+// means its default, which Defaults holds.
+type Config struct {
+	// Store names the storage: "embedded:<directory>", or "memory:" which
+	// survives nothing.
+	Store string
+	// Shards is the shard count of a new store, 1 to 4096; 0 accepts what an
+	// existing store has, and makes a new one with 64.
+	Shards int
+	// Listen is the address of the API, host and port; port 0 takes a free one.
+	// Any other than a loopback address needs a root key.
+	Listen string
+	// TLSCert and TLSKey are PEM files; with both of them the API speaks HTTPS.
+	TLSCert, TLSKey string
+	// RootKey is the key that may do everything; RootKeyFile is a file that holds
+	// it. Without one, and on loopback only, no key is asked for.
+	RootKey, RootKeyFile string
+	// AllowCIDR are the networks that pushes may go to although they are not
+	// public, such as "10.0.0.0/8" or "127.0.0.1/32".
+	AllowCIDR []string
+	// DrainGrace bounds how long Run waits at its end for the pushes under way.
+	DrainGrace time.Duration
+	// MaxPayload bounds a job's payload in bytes, up to 16 MiB.
+	MaxPayload int
+	// MaxInFlight bounds the pushes under way at once, over all queues.
+	MaxInFlight int
+	// WindowBytes bounds the payloads of ready jobs that are kept in memory; the
+	// rest waits in the store.
+	WindowBytes int
+	// QueueConcurrency is that of a queue which has none configured.
+	QueueConcurrency int
+	// Timeout bounds an attempt where neither job nor worker says otherwise, 1s
+	// to 1h.
+	Timeout time.Duration
+	// Retention is how long an ended job is kept, at least a minute.
+	Retention time.Duration
+	// IdempotencyTTL is how long an idempotency key is held after its job ended.
+	IdempotencyTTL time.Duration
+	// Version stands in the user agent of pushes and in the API's description.
+	Version string
+	// Logger gets the log; nil discards it.
+	Logger *slog.Logger
+}
+
+// Defaults returns the configuration of a server that was told nothing.
+func Defaults() Config {
+	return Config{
+		Store:            "embedded:./data",
+		Listen:           "127.0.0.1:8080",
+		DrainGrace:       30 * time.Second,
+		MaxPayload:       control.DefaultMaxPayload,
+		MaxInFlight:      dispatcher.DefaultMaxInFlight,
+		WindowBytes:      dispatcher.DefaultWindowBytes,
+		QueueConcurrency: control.DefaultQueueConcurrency,
+		Timeout:          control.DefaultTimeout,
+		Retention:        7 * 24 * time.Hour,
+		IdempotencyTTL:   24 * time.Hour,
+		Version:          "dev",
+		Logger:           slog.New(slog.DiscardHandler),
+	}
+}
+
+func (c Config) withDefaults() Config {
+	d := Defaults()
+	or(&c.Store, d.Store)
+	or(&c.Listen, d.Listen)
+	or(&c.DrainGrace, d.DrainGrace)
+	or(&c.MaxPayload, d.MaxPayload)
+	or(&c.MaxInFlight, d.MaxInFlight)
+	or(&c.WindowBytes, d.WindowBytes)
+	or(&c.QueueConcurrency, d.QueueConcurrency)
+	or(&c.Timeout, d.Timeout)
+	or(&c.Retention, d.Retention)
+	or(&c.IdempotencyTTL, d.IdempotencyTTL)
+	or(&c.Version, d.Version)
+	or(&c.Logger, d.Logger)
+	return c
+}
+
+func or[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// The bounds of a configuration.
+const (
+	maxPayload      = 16 << 20
+	minWindow       = 1 << 20
+	minRetention    = time.Minute
+	maxMaxInFlight  = 100_000
+	maxDrainGrace   = time.Hour
+	maxIdempotency  = 365 * 24 * time.Hour
+	maxQueueAtOnce  = control.MaxQueueConcurrency
+	storeForms      = `"embedded:<directory>" or "memory:"`
+	generateRootKey = "export ORCHESTRIX_ROOT_KEY=$(orchestrix api-keys generate) && orchestrix serve --listen "
+)
+
+// Validate returns everything that is wrong with the configuration, each with
+// what would be right, in the words of the flags.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if _, err := parseStore(c.Store); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := c.prefixes(); err != nil {
+		errs = append(errs, err)
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		bad("--tls-cert and --tls-key must be given together")
+	}
+	within := func(flag string, value, low, high int64) {
+		if value < low || value > high {
+			bad("--%s must be from %d to %d", flag, low, high)
+		}
+	}
+	within("shards", int64(c.Shards), 0, pebble.MaxShards)
+	within("max-payload", int64(c.MaxPayload), 1, maxPayload)
+	within("max-in-flight", int64(c.MaxInFlight), 1, maxMaxInFlight)
+	within("queue-concurrency", int64(c.QueueConcurrency), 1, maxQueueAtOnce)
+	within("window-bytes", int64(c.WindowBytes), minWindow, 1<<40)
+	between := func(flag string, value, low, high time.Duration) {
+		if value < low || value > high {
+			bad("--%s must be from %s to %s", flag, job.Duration(low), job.Duration(high))
+		}
+	}
+	between("timeout", c.Timeout, control.MinTimeout.Std(), control.MaxTimeout.Std())
+	between("drain-grace", c.DrainGrace, time.Millisecond, maxDrainGrace)
+	between("retention", c.Retention, minRetention, job.MaxPolicyDuration.Std())
+	between("idempotency-ttl", c.IdempotencyTTL, time.Second, maxIdempotency)
+	if err := c.validateListen(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) validateListen() error {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen %q must be host:port, such as 127.0.0.1:8080", c.Listen)
+	}
+	key, err := c.rootKey()
+	switch {
+	case err != nil:
+		return err
+	case key != "":
+		return control.CheckRootKey(key)
+	case !isLoopback(host):
+		return fmt.Errorf("--listen %s can be reached from other machines, and there is no root key: anyone could push to your network through it. Use:\n  %s%s",
+			c.Listen, generateRootKey, c.Listen)
+	}
+	return nil
+}
+
+// isLoopback reports whether a host to listen on can only be reached from this
+// machine. A name other than localhost may resolve to anything.
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// rootKey returns the root key, from the file where one is named.
+func (c Config) rootKey() (string, error) {
+	if c.RootKeyFile == "" {
+		return c.RootKey, nil
+	}
+	if c.RootKey != "" {
+		return "", errors.New("give either a root key (ORCHESTRIX_ROOT_KEY) or --root-key-file, not both")
+	}
+	data, err := os.ReadFile(c.RootKeyFile)
+	if err != nil {
+		return "", fmt.Errorf("--root-key-file: %w", err)
+	}
+	key := strings.TrimSpace(string(data))
+	if key == "" {
+		return "", fmt.Errorf("--root-key-file %s is empty; fill it with: orchestrix api-keys generate > %s", c.RootKeyFile, c.RootKeyFile)
+	}
+	return key, nil
+}
+
+func (c Config) prefixes() ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, text := range c.AllowCIDR {
+		p, err := netip.ParsePrefix(strings.TrimSpace(text))
+		if err != nil {
+			return nil, fmt.Errorf("--allow-cidr %q must be an address and a length, such as 10.0.0.0/8 or 127.0.0.1/32", text)
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// storeName is a parsed Config.Store.
+type storeName struct {
+	memory bool
+	dir    string
+}
+
+func parseStore(text string) (storeName, error) {
+	kind, rest, ok := strings.Cut(text, ":")
+	switch {
+	case ok && kind == "memory" && rest == "":
+		return storeName{memory: true}, nil
+	case ok && kind == "embedded" && rest != "":
+		return storeName{dir: rest}, nil
+	case ok && kind == "embedded":
+		return storeName{}, errors.New(`--store embedded: must name a directory, such as "embedded:./data"`)
+	}
+	// The rest of the text may hold a password.
+	return storeName{}, fmt.Errorf("unknown store %q: --store must be %s", kind, storeForms)
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orchestrix/orchestrix/client"
+	"github.com/orchestrix/orchestrix/cmd/orchestrix/internal/terminal"
+	"github.com/orchestrix/orchestrix/job"
+)
+
+const queuesExample = `
+orchestrix queues list
+orchestrix queues set emails --concurrency 20 --retry-max-attempts 5
+orchestrix queues pause emails`
+
+func (c *cli) queuesCommand() *cobra.Command {
+	return group("queues", "Configure and see queues", "A queue is where jobs wait. It is there from its first mention.", queuesExample,
+		c.queuesListCommand(), c.queuesSetCommand(),
+		c.queueVerb("get", "Show a queue with its counts", (*client.Client).Queue),
+		c.queuesPauseCommand(),
+		c.queueVerb("resume", "Let pushes of a queue go on", (*client.Client).ResumeQueue),
+	)
+}
+
+func (c *cli) queuesListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List all queues with their counts", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			api, err := c.client()
+			if err != nil {
+				return err
+			}
+			queues, err := collect(c, "queues", api.Queues(cmd.Context()))
+			if err != nil {
+				return err
+			}
+			if c.term.JSON {
+				return c.term.WriteJSON(queues)
+			}
+			if len(queues) == 0 {
+				c.term.Note("no queues yet; a queue is there from its first job: orchestrix enqueue --queue <queue> '{}'")
+				return nil
+			}
+			return c.term.WriteTable(queueTable(queues))
+		},
+	}
+}
+
+func (c *cli) queuesSetCommand() *cobra.Command {
+	var config client.QueueConfig
+	var retry job.Policy
+	var backoff string
+	var initialDelay, maxDelay, maxDuration string
+	cmd := &cobra.Command{
+		Use: "set <name>", Short: "Configure a queue, replacing its configuration", Args: cobra.ExactArgs(1),
+		Long:    "Configure a queue, replacing its configuration: what is not given is the server's default again.",
+		Example: indent("orchestrix queues set emails --concurrency 20 --retry-max-attempts 5 --retry-initial-delay 10s"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			retry.Backoff = job.Backoff(backoff)
+			if err := readDurations([]durationFlag{
+				{"retry-initial-delay", initialDelay, &retry.InitialDelay},
+				{"retry-max-delay", maxDelay, &retry.MaxDelay},
+				{"retry-max-duration", maxDuration, &retry.MaxDuration},
+			}); err != nil {
+				return usageError{err}
+			}
+			if !retry.IsZero() {
+				config.Retry = &retry
+			}
+			api, err := c.client()
+			if err != nil {
+				return err
+			}
+			q, err := api.PutQueue(cmd.Context(), args[0], config)
+			if err != nil {
+				return err
+			}
+			return c.showQueue(q)
+		},
+	}
+	flags := cmd.Flags()
+	flags.IntVar(&config.Concurrency, "concurrency", 0, "pushes in flight at once; 0 means the server's default")
+	flags.IntVar(&retry.MaxAttempts, "retry-max-attempts", 0, "how many attempts of a job may fail")
+	flags.StringVar(&maxDuration, "retry-max-duration", "", "no attempt begins later than this `duration` after the first")
+	flags.StringVar(&backoff, "retry-backoff", "", "exponential, linear or fixed")
+	flags.StringVar(&initialDelay, "retry-initial-delay", "", "the `duration` before the second attempt")
+	flags.StringVar(&maxDelay, "retry-max-delay", "", "the longest `duration` between two attempts")
+	return cmd
+}
+
+func (c *cli) queueVerb(verb, short string, do func(*client.Client, context.Context, string) (*client.Queue, error)) *cobra.Command {
+	return &cobra.Command{
+		Use: verb + " <name>", Short: short, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			api, err := c.client()
+			if err != nil {
+				return err
+			}
+			q, err := do(api, cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return c.showQueue(q)
+		},
+	}
+}
+
+func (c *cli) queuesPauseCommand() *cobra.Command {
+	var reason string
+	cmd := c.queueVerb("pause", "Stop pushes of a queue; jobs are still accepted", func(api *client.Client, ctx context.Context, name string) (*client.Queue, error) {
+		return api.PauseQueue(ctx, name, reason)
+	})
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for people")
+	return cmd
+}
+
+func (c *cli) showQueue(q *client.Queue) error {
+	if c.term.JSON {
+		return c.term.WriteJSON(q)
+	}
+	var f fields
+	f.add("queue", q.Name)
+	f.add("state", queueState(q))
+	f.add("why", cmp.Or(q.PauseReason, q.WaitingReason))
+	f.add("workers", strings.Join(q.Workers, ", "))
+	f.add("concurrency", strconv.Itoa(q.Concurrency))
+	f.add("in flight", strconv.Itoa(q.InFlight))
+	f.add("throughput", strconv.FormatFloat(q.Throughput, 'f', 1, 64)+" attempts/s")
+	if q.OldestPendingAge > 0 {
+		f.add("oldest pending", brief(q.OldestPendingAge.Std()))
+	}
+	if err := c.showFields(f); err != nil {
+		return err
+	}
+	counts := terminal.Table{Header: []string{"status", "jobs"}, Right: []int{1}, Status: 0}
+	for _, status := range job.ShownStatuses() {
+		counts.Rows = append(counts.Rows, []string{status, strconv.FormatInt(q.Counts[status], 10)})
+	}
+	return c.term.WriteTable(counts)
+}
