@@ -73,12 +73,14 @@ func TestTotalsAreReadWhenScraped(t *testing.T) {
 	m := observability.NewMetrics("x")
 	enqueued := uint64(7)
 	m.Watch(observability.Sources{
-		Control: func() control.Totals { return control.Totals{Enqueued: enqueued, Repeated: 2, Refused: 3, Commands: 4} },
-		Dispatcher: func() dispatcher.Totals {
-			return dispatcher.Totals{
+		Enqueues: func() observability.Enqueues {
+			return observability.Enqueues(control.Totals{Enqueued: enqueued, Repeated: 2, Refused: 3, Commands: 4})
+		},
+		Pushes: func() observability.Pushes {
+			return observability.Pushes(dispatcher.Totals{
 				Started: 10, Lost: 1, Commits: 5, InFlight: 6, WindowJobs: 8, WindowBytes: 9,
 				Attempts: map[job.Outcome]int64{job.OutcomeSucceeded: 11}, Settled: map[job.Status]int64{job.Dead: 12},
-			}
+			})
 		},
 		StoreBytes: func() int64 { return 13 },
 	})

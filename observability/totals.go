@@ -3,15 +3,30 @@ package observability
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/orchestrix/orchestrix/control"
-	"github.com/orchestrix/orchestrix/dispatcher"
 	"github.com/orchestrix/orchestrix/job"
 )
 
+// Enqueues count what clients asked for since the start; a control.Totals
+// converts to it.
+type Enqueues struct{ Enqueued, Repeated, Refused, Commands uint64 }
+
+// Pushes count what the dispatcher did since the start, and what it holds now; a
+// dispatcher.Totals converts to it.
+type Pushes struct {
+	Started     int64
+	Attempts    map[job.Outcome]int64
+	Settled     map[job.Status]int64
+	Lost        int64
+	Commits     int64
+	InFlight    int
+	WindowJobs  int
+	WindowBytes int
+}
+
 // Sources are what is read at each scrape; one that is nil is left out.
 type Sources struct {
-	Control    func() control.Totals
-	Dispatcher func() dispatcher.Totals
+	Enqueues func() Enqueues
+	Pushes   func() Pushes
 	// StoreBytes returns the space taken on the storage, negative where it cannot
 	// be told.
 	StoreBytes func() int64
@@ -50,11 +65,11 @@ func (c *totalsCollector) Describe(out chan<- *prometheus.Desc) { prometheus.Des
 
 // Collect implements prometheus.Collector.
 func (c *totalsCollector) Collect(out chan<- prometheus.Metric) {
-	if c.from.Control != nil {
-		collectControl(out, c.from.Control())
+	if c.from.Enqueues != nil {
+		collectEnqueues(out, c.from.Enqueues())
 	}
-	if c.from.Dispatcher != nil {
-		collectDispatcher(out, c.from.Dispatcher())
+	if c.from.Pushes != nil {
+		collectPushes(out, c.from.Pushes())
 	}
 	if c.from.StoreBytes != nil {
 		if n := c.from.StoreBytes(); n >= 0 {
@@ -63,14 +78,14 @@ func (c *totalsCollector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-func collectControl(out chan<- prometheus.Metric, t control.Totals) {
+func collectEnqueues(out chan<- prometheus.Metric, t Enqueues) {
 	counter(out, descEnqueued, float64(t.Enqueued))
 	counter(out, descRepeated, float64(t.Repeated))
 	counter(out, descRefused, float64(t.Refused))
 	counter(out, descCommands, float64(t.Commands))
 }
 
-func collectDispatcher(out chan<- prometheus.Metric, t dispatcher.Totals) {
+func collectPushes(out chan<- prometheus.Metric, t Pushes) {
 	counter(out, descStarted, float64(t.Started))
 	for _, o := range job.Outcomes() {
 		counter(out, descAttempts, float64(t.Attempts[o]), o.String())
