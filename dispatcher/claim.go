@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"slices"
 	"time"
 
 	"github.com/orchestrix/orchestrix/job"
@@ -137,8 +138,13 @@ func (m *machine) claimSuspect(now time.Time) {
 	if m.suspect != suspectHeld || m.slots == 0 {
 		return
 	}
-	for i, it := range m.suspects {
+	for _, it := range slices.Clone(m.suspects) {
 		q := it.queue
+		if it.entry.Job.Expired(now) {
+			m.unready(it)
+			m.settleWith(it, finish(it.entry.Job, job.EventExpire, job.ReasonExpired, now), nil)
+			continue
+		}
 		if q.cfg.Paused || q.inFlight >= q.cfg.Concurrency {
 			continue
 		}
@@ -150,9 +156,7 @@ func (m *machine) claimSuspect(now time.Time) {
 		if it.entry.Job.URL != "" {
 			it.pool = nil
 		}
-		m.suspects = append(m.suspects[:i:i], m.suspects[i+1:]...)
-		m.ready--
-		m.bytes -= it.entry.Size()
+		m.unready(it)
 		m.suspect = suspectUsed
 		m.claim(it, now)
 		return

@@ -81,6 +81,9 @@ func (l *loop) arrived(a store.Arrivals) {
 	if len(a.Ready) > 0 {
 		l.events = append(l.events, arrived{a.Ready})
 	}
+	for _, lane := range a.Grown {
+		l.events = append(l.events, laneGrew{lane})
+	}
 	if !a.NextDue.IsZero() {
 		l.events = append(l.events, timerSet{a.NextDue})
 	}
@@ -185,7 +188,7 @@ func (l *loop) open(ctx context.Context) (recovered, error) {
 		return recovered{}, fmt.Errorf("read lanes of shard %d: %w", l.shard, err)
 	}
 	l.owner = owner
-	l.m = newMachine(l.d.config.Load(), l.d.limits, owner.NextCommit(), owner.Epoch(), owner.Take)
+	l.m = newMachine(l.d.config.Load(), l.d.limits, owner.NextCommit(), owner.Epoch(), owner)
 	l.m.drain = l.d.draining.Load()
 	for i := range claims {
 		l.d.totals.lost.Add(int64(len(claims[i].Entries)))

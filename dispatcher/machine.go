@@ -35,9 +35,7 @@ type machine struct {
 	limits limits
 	cfg    *Config
 	rng    *rand.Rand
-	// take asks the shard's reader whether a new entry may go into the window
-	// without being read (store.Owner.Take).
-	take func(store.Lane, *store.Entry) bool
+	feed   feed
 
 	jobs     map[job.ID]*item
 	zombies  map[attemptKey]*item // settled by a command while being pushed
@@ -96,11 +94,19 @@ type attemptKey struct {
 	attempt int
 }
 
+// feed hands out what stands in the lanes. It is in memory and answers at once;
+// store.Owner is what it is outside tests, and says what the methods promise.
+type feed interface {
+	Take(store.Lane, *store.Entry) bool
+	Pass(store.Lane, *store.Entry)
+	Grew(store.Lane)
+}
+
 // newMachine returns the machine of a shard whose next commit has that number.
 // Equal seeds and equal events give equal effects.
-func newMachine(cfg *Config, l limits, number uint64, seed uint64, take func(store.Lane, *store.Entry) bool) *machine {
+func newMachine(cfg *Config, l limits, number uint64, seed uint64, f feed) *machine {
 	return &machine{
-		limits: l, cfg: cfg, number: number, take: take,
+		limits: l, cfg: cfg, number: number, feed: f,
 		rng:     rand.New(rand.NewPCG(seed, number)),
 		jobs:    make(map[job.ID]*item),
 		zombies: make(map[attemptKey]*item),
@@ -133,6 +139,7 @@ func (m *machine) apply(now time.Time, ev event) {
 	case arrived:
 		m.onArrived(ev.Entries)
 	case laneGrew:
+		m.feed.Grew(ev.Lane)
 		m.grow(ev.Lane)
 	case timerSet:
 		m.setTimer(ev.At)
@@ -211,13 +218,19 @@ func (m *machine) askReads(now time.Time) {
 	}
 }
 
-// askRefill asks for entries of lanes that run low and can be served.
+// askRefill asks for entries of lanes that run low and can be served, each for
+// an equal part of what is left of the window.
 func (m *machine) askRefill() {
+	if len(m.refill) == 0 {
+		return
+	}
+	jobs := (m.limits.WindowJobs - m.ready) / len(m.refill)
+	bytes := (m.limits.WindowBytes - m.bytes) / len(m.refill)
 	for _, l := range m.refill {
 		l.asked = false
-		if limit, bytes := m.room(l); limit > 0 && l.more && !m.drain {
+		if limit := m.room(l, jobs, bytes); limit > 0 && l.more && !m.drain {
 			l.asked = true
-			m.out.ReadLanes = append(m.out.ReadLanes, laneRequest{l.Lane, limit, bytes})
+			m.out.ReadLanes = append(m.out.ReadLanes, laneRequest{l.Lane, limit, max(bytes-limit*entryCost, 1)})
 		}
 	}
 	m.refill = m.refill[:0]

@@ -31,8 +31,8 @@ func (m *machine) queue(name string) *queue {
 // keeping what is known of workers that it had before.
 func (m *machine) configure(q *queue) {
 	q.cfg = m.cfg.queue(q.name)
-	old := q.pools
-	q.pools = nil
+	old := append(q.pools, q.retired...)
+	q.pools, q.retired = nil, nil
 	for _, w := range m.cfg.Workers {
 		if !slices.Contains(w.Queues, q.name) {
 			continue
@@ -43,6 +43,11 @@ func (m *machine) configure(q *queue) {
 		}
 		p.worker = w
 		q.pools = append(q.pools, p)
+	}
+	for _, p := range old {
+		if p.inFlight > 0 && !slices.Contains(q.pools, p) {
+			q.retired = append(q.retired, p)
+		}
 	}
 }
 
@@ -85,26 +90,27 @@ func (m *machine) unblock(q *queue) {
 // laneRoom is how many ready jobs of one lane of the queue may be in memory.
 func (q *queue) laneRoom() int { return min(maxLaneRoom, max(minLaneRoom, 4*q.cfg.Concurrency)) }
 
-// room returns how many entries, and bytes of them, may be read into a lane.
-func (m *machine) room(l *lane) (limit, bytes int) {
-	q := m.queue(l.Queue)
-	limit = min(q.laneRoom()-l.n, m.limits.WindowJobs-m.ready)
-	bytes = m.limits.WindowBytes - m.bytes
-	if limit <= 0 || bytes <= 0 {
-		// A lane may always hold one job, or a full window of blocked queues
-		// would stop all others.
-		if l.n > 0 {
-			return 0, 0
-		}
-		return 1, 1
+// room returns how many entries may be read into a lane that may have that
+// much of the window. A lane may always hold one job, or a window full of
+// blocked queues would stop all others.
+func (m *machine) room(l *lane, jobs, bytes int) int {
+	held := l.n + l.held
+	// A read is bounded by payloads, the window also by what an entry costs
+	// beside its payload: half of the bytes are for that.
+	limit := min(m.queue(l.Queue).laneRoom()-held, jobs, bytes/(2*entryCost))
+	if limit > 0 {
+		return limit
 	}
-	return limit, bytes
+	return max(0, 1-held)
 }
+
+// entryCost is what an entry is counted with beside its payload.
+var entryCost = new(store.Entry).Size()
 
 // wantRefill notes that a lane runs low, if the store may have more of it and
 // its queue could use it.
 func (m *machine) wantRefill(q *queue, l *lane) {
-	if !l.more || l.asked || q.cfg.Paused || (len(q.pools) == 0 && !l.AdHoc) || l.n >= (q.laneRoom()+1)/2 {
+	if !l.more || l.asked || q.cfg.Paused || (len(q.pools) == 0 && !l.AdHoc) || l.n+l.held >= (q.laneRoom()+1)/2 {
 		return
 	}
 	l.asked = true
@@ -126,7 +132,9 @@ func (m *machine) onArrived(entries []*store.Entry) {
 		id := store.LaneOf(e.Job)
 		q := m.queue(id.Queue)
 		l := q.lane(id)
-		if m.jobs[e.Job.ID] == nil && m.hasRoom(q, l, e) && m.take(id, e) {
+		if !m.hasRoom(q, l, e) {
+			m.feed.Pass(id, e)
+		} else if m.feed.Take(id, e) {
 			m.addReady(q, l, e)
 			continue
 		}
@@ -140,7 +148,7 @@ func (m *machine) hasRoom(q *queue, l *lane, e *store.Entry) bool {
 	if l.more || m.drain {
 		return false
 	}
-	return l.n == 0 || l.n < q.laneRoom() && m.ready < m.limits.WindowJobs && m.bytes+e.Size() <= m.limits.WindowBytes
+	return l.n+l.held == 0 || l.n+l.held < q.laneRoom() && m.ready < m.limits.WindowJobs && m.bytes+e.Size() <= m.limits.WindowBytes
 }
 
 func (m *machine) onLaneRead(ev laneRead) {
@@ -164,6 +172,7 @@ func (m *machine) addReady(q *queue, l *lane, e *store.Entry) *item {
 	m.bytes += e.Size()
 	if e.Job.Losses > 1 {
 		it.suspect = true
+		l.held++
 		m.suspects = append(m.suspects, it)
 		return it
 	}
@@ -179,17 +188,15 @@ func (m *machine) addReady(q *queue, l *lane, e *store.Entry) *item {
 func (m *machine) unready(it *item) {
 	m.ready--
 	m.bytes -= it.entry.Size()
+	l := it.queue.lane(store.LaneOf(it.entry.Job))
 	if it.suspect {
+		l.held--
 		m.suspects = slices.DeleteFunc(m.suspects, func(s *item) bool { return s == it })
-		return
+	} else {
+		l.remove(it)
+		it.queue.ready--
 	}
-	it.queue.ready--
-	for _, l := range it.queue.lanes {
-		if l.Lane == store.LaneOf(it.entry.Job) {
-			l.n--
-			m.wantRefill(it.queue, l)
-		}
-	}
+	m.wantRefill(it.queue, l)
 }
 
 // onTimersRead takes due jobs into the window for the claims of this step;

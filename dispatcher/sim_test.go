@@ -76,6 +76,7 @@ type sim struct {
 	events  []event
 	commit  *store.Commit
 	applied bool // the commit is in the store, but the machine does not know it yet
+	silent  bool // the commit may be in the store, which gave no answer
 	wake    time.Time
 	slots   int // used
 	limit   int
@@ -194,9 +195,9 @@ func (s *sim) start() {
 	s.must(err)
 	lanes, err := owner.Lanes(ctx)
 	s.must(err)
-	s.owner, s.commit, s.applied, s.slots = owner, nil, false, 0
+	s.owner, s.commit, s.applied, s.silent, s.slots = owner, nil, false, false, 0
 	l := limits{WindowJobs: 1 + s.rng.IntN(40), WindowBytes: 1 << (10 + s.rng.IntN(8)), Claims: 1 + s.rng.IntN(8), Timers: 1 + s.rng.IntN(8), RetainEvery: time.Minute}
-	s.m = newMachine(s.cfg, l, owner.NextCommit(), owner.Epoch(), owner.Take)
+	s.m = newMachine(s.cfg, l, owner.NextCommit(), owner.Epoch(), owner)
 	s.events = nil
 	s.step(recovered{claims, lanes})
 }
@@ -303,12 +304,18 @@ func (s *sim) arrived(a store.Arrivals) {
 	if s.m == nil {
 		return
 	}
+	for _, e := range a.Ready {
+		s.logf("enqueued %s %v seq %d", e.Job.ID, store.LaneOf(e.Job), e.Seq)
+	}
 	if s.chance(4) {
 		for _, e := range a.Ready {
 			s.post(laneGrew{store.LaneOf(e.Job)})
 		}
 	} else if len(a.Ready) > 0 {
 		s.post(arrived{a.Ready})
+	}
+	for _, l := range a.Grown {
+		s.post(laneGrew{l})
 	}
 	if !a.NextDue.IsZero() {
 		s.post(timerSet{a.NextDue})
@@ -378,7 +385,7 @@ func (s *sim) finishCommit() {
 		case 0:
 			s.eng.Fail = func(op string, _ int) error { s.eng.Fail = nil; return store.ErrUnavailable }
 		case 1:
-			s.eng.Ambiguous = func(op string, _ int) bool { s.eng.Ambiguous = nil; return op == "apply" }
+			s.eng.Ambiguous = func(op string, _ int) bool { s.eng.Ambiguous = nil; s.silent = true; return op == "apply" }
 		}
 		err := s.owner.Commit(context.Background(), s.commit)
 		s.eng.Fail, s.eng.Ambiguous = nil, nil
@@ -386,7 +393,7 @@ func (s *sim) finishCommit() {
 			return // tried again later
 		}
 		s.must(err)
-		s.applied = true
+		s.applied, s.silent = true, false
 		s.booked()
 		if s.chance(3) {
 			return // visible, but not known yet
@@ -447,7 +454,7 @@ func (s *sim) command() {
 // crash ends the node's life, with its commit applied or not, and begins the
 // next one.
 func (s *sim) crash() {
-	if s.commit != nil && !s.applied && s.chance(2) {
+	if s.commit != nil && !s.applied && (s.silent || s.chance(2)) {
 		s.must(s.owner.Commit(context.Background(), s.commit))
 		s.booked()
 	}
@@ -461,6 +468,9 @@ func (s *sim) crash() {
 func (s *sim) step(first ...event) {
 	events := append(first, s.events...)
 	s.events = nil
+	for _, ev := range events {
+		s.logf("%s %T %+v", s.now.Format(time.DateTime), ev, ev)
+	}
 	for {
 		for _, ev := range events {
 			if p, ok := ev.(pushed); ok {
@@ -489,8 +499,8 @@ func (s *sim) carry(out *effects) (events []event) {
 	if s.slots < 0 || s.slots > s.limit {
 		s.fail("%d slots are used of %d", s.slots, s.limit)
 	}
-	if s.m.ready > s.m.limits.WindowJobs+3*8+s.m.limits.Timers {
-		s.fail("the window holds %d jobs, allowed are %d", s.m.ready, s.m.limits.WindowJobs)
+	if s.m.ready > s.m.limits.WindowJobs+3*8+s.m.limits.Timers+s.limit {
+		s.fail("the window holds %d jobs, allowed are %d: %s", s.m.ready, s.m.limits.WindowJobs, s.describe())
 	}
 	for _, a := range out.Abort {
 		if p := s.inFlight[a]; p != nil {
@@ -509,6 +519,7 @@ func (s *sim) carry(out *effects) (events []event) {
 		if len(entries) > r.Limit {
 			s.fail("%d entries were read, asked were %d", len(entries), r.Limit)
 		}
+		s.logf("  read %v limit %d: %d more %v", r.Lane, r.Limit, len(entries), more)
 		events = append(events, laneRead{r.Lane, entries, more})
 	}
 	if out.ReadTimers > 0 {
@@ -535,7 +546,14 @@ func (s *sim) checkCommit(c *store.Commit) {
 		s.fail("two commits at a time")
 	}
 	s.commit, s.applied = c, false
+	for _, e := range c.Promote {
+		s.logf("  promote %s %v", e.Job.ID, store.LaneOf(e.Job))
+	}
+	for i := range c.Settle {
+		s.logf("  settle %s %s due %s was %+v", c.Settle[i].Job.ID, c.Settle[i].Job.Status, c.Settle[i].Job.Due, c.Settle[i].Was)
+	}
 	for i := range c.Claim {
+		s.logf("  claim %s attempt %d", c.Claim[i].Entry.Job.ID, c.Claim[i].Attempt)
 		j := c.Claim[i].Entry.Job
 		switch {
 		case s.cfg.queue(j.Queue).Paused && s.m.cfg == s.cfg:
@@ -636,7 +654,25 @@ func (s *sim) heal() {
 			s.now = later(s.now, s.wake)
 		}
 	}
-	s.fail("jobs still wait after a long time without faults")
+	s.fail("jobs still wait after a long time without faults: %s", s.describe())
+}
+
+// describe tells what the machine waits for.
+func (s *sim) describe() string {
+	text := fmt.Sprintf("now %s wake %s nextDue %s commit %v inFlight %d slots %d/%d; machine: ready %d inFlight %d slots %d runnable %d suspects %d (%d)",
+		s.now, s.wake, s.m.nextDue, s.commit != nil, len(s.inFlight), s.slots, s.limit, s.m.ready, s.m.inFlight, s.m.slots, s.m.runnable.n, len(s.m.suspects), s.m.suspect)
+	for _, q := range s.m.known() {
+		text += fmt.Sprintf("\n%s: ready %d inFlight %d blocked %q of %d, pools %d", q.name, q.ready, q.inFlight, q.blocked, q.cfg.Concurrency, len(q.pools))
+		for _, l := range q.lanes {
+			text += fmt.Sprintf("\n  %v: n %d more %v asked %v", l.Lane, l.n, l.more, l.asked)
+		}
+	}
+	for _, id := range s.ids {
+		if j, err := s.store.Job(context.Background(), id); err == nil && !j.Status.Terminal() {
+			text += fmt.Sprintf("\n%s %s prio %s due %s failures %d losses %d item %+v", id, j.Queue, j.Priority, j.Due, j.Failures, j.Losses, s.m.jobs[id])
+		}
+	}
+	return text
 }
 
 func (s *sim) allEnded() bool {

@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"slices"
 	"time"
 
 	"github.com/orchestrix/orchestrix/job"
@@ -41,8 +42,9 @@ type queue struct {
 	ready    int // in all lanes
 	lanes    []*lane
 	pools    []*pool
-	turn     int  // where the search for a worker begins
-	runnable bool // in machine.runnable
+	retired  []*pool // do not serve the queue any more, but have pushes in flight
+	turn     int     // where the search for a worker begins
+	runnable bool    // in machine.runnable
 	blocked  string
 	ended    rate // of attempts
 }
@@ -69,9 +71,10 @@ type lane struct {
 	store.Lane
 	keys   map[string]*keyed
 	cur    *keyed // the key to be served next
-	n      int    // ready items
+	n      int    // ready items, without suspects
+	held   int    // suspects
 	more   bool   // the store may have entries that are not in the window
-	asked  bool   // in machine.refill
+	asked  bool   // in machine.refill, or being read
 	credit int    // of the smooth weighted round-robin over priorities
 }
 
@@ -95,8 +98,34 @@ func (l *lane) add(it *item) {
 		l.keys[key] = k
 		l.link(k)
 	}
-	k.items = append(k.items, it)
+	k.add(it)
 	l.n++
+}
+
+// add puts an item at the end. What was taken makes room before the slice grows,
+// or a key that always has ready jobs would grow for ever.
+func (k *keyed) add(it *item) {
+	if len(k.items) == cap(k.items) && k.head > len(k.items)/2 {
+		n := copy(k.items, k.items[k.head:])
+		clear(k.items[n:])
+		k.items, k.head = k.items[:n], 0
+	}
+	k.items = append(k.items, it)
+}
+
+// remove takes out an item that leaves the window in another way than by take.
+// It is looked for from the end, where due jobs stand that are promoted.
+func (l *lane) remove(it *item) {
+	k := l.keys[it.entry.Job.Key]
+	i := len(k.items) - 1
+	for k.items[i] != it {
+		i--
+	}
+	k.items = slices.Delete(k.items, i, i+1)
+	if k.head == len(k.items) {
+		l.unlink(k)
+	}
+	l.n--
 }
 
 // link puts a key at the end of the ring: just behind the one to be served
@@ -123,29 +152,22 @@ func (l *lane) unlink(k *keyed) {
 	}
 }
 
-// take removes and returns the next ready item; nil where there is none. Items
-// that left the window in another way (cancelled, expired) are passed over.
+// take removes and returns the next ready item; nil where there is none.
 func (l *lane) take() *item {
-	for l.cur != nil {
-		k := l.cur
-		for k.head < len(k.items) {
-			it := k.items[k.head]
-			k.items[k.head] = nil
-			k.head++
-			if it.state != itemReady {
-				continue
-			}
-			if k.head == len(k.items) {
-				l.unlink(k)
-			} else {
-				l.cur = k.next
-			}
-			l.n--
-			return it
-		}
-		l.unlink(k)
+	k := l.cur
+	if k == nil {
+		return nil
 	}
-	return nil
+	it := k.items[k.head]
+	k.items[k.head] = nil
+	k.head++
+	if k.head == len(k.items) {
+		l.unlink(k)
+	} else {
+		l.cur = k.next
+	}
+	l.n--
+	return it
 }
 
 // priorityWeight is the share of each priority while several have ready jobs.
