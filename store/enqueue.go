@@ -167,7 +167,7 @@ func (s *Store) applyAll(ctx context.Context, shard int, calls []*enqueueCall) (
 		round, twins := split(todo)
 		again, err := s.applyRound(ctx, shard, round)
 		if err != nil {
-			s.announce(Arrivals{Shard: shard})
+			s.announce(perhaps(shard, todo))
 			return todo, err
 		}
 		todo = append(again, twins...)
@@ -234,6 +234,24 @@ func (s *Store) applyRound(ctx context.Context, shard int, units []unit) (again 
 		s.announce(arrivals)
 	}
 	return s.resolveHeld(ctx, shard, units, held, result.Groups, again)
+}
+
+// perhaps announces jobs of which it is not known whether they were stored.
+func perhaps(shard int, units []unit) Arrivals {
+	a := Arrivals{Shard: shard}
+	lanes := map[Lane]bool{}
+	for _, u := range units {
+		for _, nj := range u.call.jobs[u.first : u.first+u.n] {
+			if delayed(nj.Job) {
+				a.NextDue = earliest(a.NextDue, nj.Job.Due)
+			} else if l := LaneOf(nj.Job); !lanes[l] {
+				lanes[l] = true
+				a.Grown = append(a.Grown, l)
+			}
+			a.NextDue = earliest(a.NextDue, nj.Job.ExpiresAt)
+		}
+	}
+	return a
 }
 
 func (s *Store) announce(a Arrivals) {

@@ -49,14 +49,15 @@ type Enqueued struct {
 }
 
 // Arrivals are new jobs of one shard that one batch made visible, in the order
-// of their sequence numbers. Delayed jobs have no number. Arrivals without
-// ready jobs and without NextDue say that a batch may have been stored, but its
-// outcome is not known: what they were about has to be read.
+// of their sequence numbers. Delayed jobs have no number.
 type Arrivals struct {
 	Shard int
 	// Ready jobs have the numbers FirstSeq, FirstSeq+1, and so on.
 	FirstSeq uint64
 	Ready    []*Entry
+	// Grown are the lanes of ready jobs that may have been stored by a batch whose
+	// outcome is not known: they have to be read.
+	Grown []Lane
 	// NextDue is the earliest time at which a timer of the batch fires; zero
 	// where it has none.
 	NextDue time.Time
@@ -191,8 +192,9 @@ type Settle struct {
 	Job *job.Job
 	// Was is where it stood before the change.
 	Was Standing
-	// Answer is the worker's whole answer, kept as the result with its content
-	// type; nil keeps what is stored.
+	// Answer is the worker's whole answer to the last of the job's attempts, whose
+	// AnswerSize is its length. It is the job's result, with its content type; nil
+	// keeps what is stored.
 	Answer     []byte
 	AnswerType string
 }

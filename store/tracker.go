@@ -117,24 +117,34 @@ func (t *tracker) known(n uint64) bool {
 	return n <= t.accounted
 }
 
+// offered accounts for the number of an entry of Arrivals. It reports whether
+// it was not known before. t.mu is held.
+func (t *tracker) offered(seq uint64) bool {
+	if t.known(seq) {
+		return false
+	}
+	if seq > t.accounted+1 {
+		t.accounted = seq
+		t.gen++
+	}
+	t.account(seq, 1)
+	t.absorb()
+	return true
+}
+
 // Take offers the owner an entry of Arrivals, to be handed out without being
 // read back. It returns true where the entry is provably the next of its lane:
 // the caller then has it, as from ReadLane. Otherwise ReadLane hands it out in
-// its time. Offer all entries of all Arrivals of the shard, in their order.
+// its time. Offer all entries of all Arrivals of the shard, to Take or to Pass, in
+// their order.
 func (o *Owner) Take(l Lane, e *Entry) bool {
 	t := &o.tracker
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.known(e.Seq) {
+	if !t.offered(e.Seq) {
 		return false // a reader has passed it, or will
 	}
 	r := t.reader(l)
-	if e.Seq > t.accounted+1 {
-		t.accounted = e.Seq
-		t.gen++
-	}
-	t.account(e.Seq, 1)
-	t.absorb()
 	if !r.caught || r.caughtGen != t.gen || r.users > 0 || e.Seq <= r.greatest {
 		r.miss()
 		return false
@@ -152,6 +162,27 @@ func (t *tracker) foundInInbox(commands []Command) {
 	for _, c := range commands {
 		t.account(c.Seq, 1)
 	}
+}
+
+// Pass is Take for an entry that the caller has no room for: ReadLane hands it
+// out in its time.
+func (o *Owner) Pass(l Lane, e *Entry) {
+	t := &o.tracker
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.offered(e.Seq) {
+		t.reader(l).miss()
+	}
+}
+
+// Grew tells the owner that a lane may have entries that were never offered to
+// it, as those that another node enqueued: nothing of the lane is taken before
+// it was read again.
+func (o *Owner) Grew(l Lane) {
+	t := &o.tracker
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.reader(l).miss()
 }
 
 // promoted accounts for the promotions of a commit. firstSeq is 0 where their
