@@ -81,6 +81,9 @@ func TestSecretDoesNotLeak(t *testing.T) {
 			t.Fatalf("the secret is in %q", out.String())
 		}
 	}
+	if (Secret{}).Reveal() != "" || (Secret{}).Equal(s) || !(Secret{}).Equal(Secret{}) {
+		t.Error("the zero Secret has a text, or equals another")
+	}
 	if _, err := json.Marshal(s); err == nil {
 		t.Error("a secret was marshalled")
 	}

@@ -64,19 +64,33 @@ func (s *Signer) AppendOwnSignature(dst []byte, id string, timestamp int64, line
 // Sign sets webhook-id, webhook-timestamp, webhook-signature and
 // orchestrix-signature in h, the last over the orchestrix-* headers that h
 // holds by then: call it when all others are set. Where a name has several
-// values it signs the first and drops the others.
+// values, which no verifier accepts, it signs the first and drops the others.
 func (s *Signer) Sign(h http.Header, id string, at time.Time, body []byte) {
-	var lines headerLines
-	for name, values := range h {
-		if name := strings.ToLower(name); strings.HasPrefix(name, HeaderPrefix) && name != HeaderOwnSignature && len(values) > 0 {
-			h[http.CanonicalHeaderKey(name)] = values[:1]
-			lines = append(lines, headerLine{name, strings.TrimSpace(values[0])})
-		}
+	lines := takeOwnHeaders(h)
+	for _, l := range lines {
+		h.Set(l.name, l.value)
 	}
 	h.Set(HeaderID, id)
 	h.Set(HeaderTimestamp, strconv.FormatInt(at.Unix(), 10))
 	h.Set(HeaderSignature, string(s.AppendSignature(nil, id, at.Unix(), body)))
 	h.Set(HeaderOwnSignature, string(s.AppendOwnSignature(nil, id, at.Unix(), lines.canonical(), body)))
+}
+
+// takeOwnHeaders removes the orchestrix-* headers from h, whatever the case of
+// their names, and returns those to be signed.
+func takeOwnHeaders(h http.Header) (lines headerLines) {
+	for key, values := range h {
+		name := strings.ToLower(key)
+		if !strings.HasPrefix(name, HeaderPrefix) {
+			continue
+		}
+		delete(h, key)
+		isNamed := func(l headerLine) bool { return l.name == name }
+		if name != HeaderOwnSignature && len(values) > 0 && !slices.ContainsFunc(lines, isNamed) {
+			lines = append(lines, headerLine{name, strings.TrimSpace(values[0])})
+		}
+	}
+	return lines
 }
 
 // headerLines are the orchestrix-* headers that a signature covers.

@@ -105,6 +105,23 @@ func TestOwnSignatureIsAsDocumented(t *testing.T) {
 	}
 }
 
+// What Sign signs verifies, however the headers stood there before.
+func TestSignTidiesUp(t *testing.T) {
+	t.Parallel()
+	secret := NewSecret()
+	h := http.Header{
+		"orchestrix-queue": {"a"}, "Orchestrix-Attempt": {" 1 ", "2"}, "ORCHESTRIX-KEY": {"k"}, "Orchestrix-Key": {"k"},
+		"orchestrix-signature": {"v1,old"}, "Webhook-Id": {"old", "older"}, "Orchestrix-Empty": {},
+	}
+	newSigner(t, secret).Sign(h, "job_1", signedAt, payload)
+	if err := verifierAt(signedAt, secret).Verify(h, payload); err != nil {
+		t.Error(err)
+	}
+	if len(h) != 7 || h.Get(HeaderQueue) != "a" || h.Get(HeaderAttempt) != "1" || h.Get(HeaderKey) != "k" {
+		t.Errorf("got %v", h)
+	}
+}
+
 func TestNewSignerWantsSecrets(t *testing.T) {
 	t.Parallel()
 	for _, secrets := range [][]Secret{nil, {{}}, {NewSecret(), {}}} {

@@ -42,6 +42,9 @@ const (
 	DefaultIdleTimeout    = 30 * time.Second
 	DefaultDialTimeout    = 10 * time.Second
 	defaultUserAgent      = "Orchestrix"
+	// maxSessions is how many hosts' TLS sessions are kept, which make the next
+	// handshake cheap.
+	maxSessions = 256
 )
 
 // Client pushes jobs to workers and keeps connections to them. It may be used
@@ -67,7 +70,7 @@ func New(o Options) *Client {
 		dialTimeout: o.DialTimeout,
 		tls: &tls.Config{
 			MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, RootCAs: o.RootCAs,
-			ClientSessionCache: tls.NewLRUClientSessionCache(o.MaxIdlePerHost),
+			ClientSessionCache: tls.NewLRUClientSessionCache(maxSessions),
 		},
 		userAgent: o.UserAgent,
 		now:       o.Now,
@@ -116,13 +119,13 @@ func (c *Client) Push(ctx context.Context, r *Request) Answer {
 	defer x.free()
 	a := Answer{Started: x.started}
 	err := x.run(ctx, &a)
-	a.Sent = x.sent
+	ended := c.now()
+	a.Sent, a.Duration = x.sent, max(ended.Sub(x.started), 0)
 	if err != nil {
 		x.failure(ctx, err, &a)
 	} else {
-		a.judge(&x.head, x.started)
+		a.judge(&x.head, ended)
 	}
-	a.Duration = max(c.now().Sub(x.started), 0)
 	return a
 }
 

@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -66,4 +67,24 @@ func TestPushIsVerified(t *testing.T) {
 			t.Fatalf("got %+v", a)
 		}
 	}
+}
+
+func TestPushOverIPv6(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skipf("no IPv6 on this machine: %v", err)
+	}
+	server := serveListener(t, l, "http://"+l.Addr().String(), answerWith(okAnswer, false))
+	pushOK(t, newClient(t, Options{}), newDestination(t, server.url))
+}
+
+func TestNewPanicsOnAnInvalidUserAgent(t *testing.T) {
+	t.Parallel()
+	defer func() {
+		if recover() == nil {
+			t.Error("New accepted a user agent with a line break")
+		}
+	}()
+	New(Options{UserAgent: "a\r\nb"})
 }

@@ -46,6 +46,9 @@ func (x *exchange) free() {
 	if cap(x.out) > 4*maxInline {
 		x.out = nil
 	}
+	if len(x.in.buf) > firstRead {
+		x.in.buf = nil
+	}
 	exchanges.Put(x)
 }
 

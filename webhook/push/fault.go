@@ -71,7 +71,7 @@ func (x *exchange) failure(ctx context.Context, err error, a *Answer) {
 		a.fail(job.ReasonCancelled, cancelText(ctx, x.phase))
 		a.Outcome = job.OutcomeCancelled
 	case isTimeout(err) || ctx.Err() != nil:
-		a.fail(job.ReasonTimeout, fmt.Sprintf("timed out after %s %s: %s", x.elapsed(), x.phase, address))
+		a.fail(job.ReasonTimeout, fmt.Sprintf("timed out after %s %s: %s", a.Duration.Round(time.Millisecond), x.phase, address))
 		a.Outcome = job.OutcomeTimedOut
 	case x.phase == phaseConnecting:
 		x.dialFailure(err, a)
@@ -87,10 +87,6 @@ func (x *exchange) address() string {
 		return d.Address()
 	}
 	return ""
-}
-
-func (x *exchange) elapsed() time.Duration {
-	return x.client.now().Sub(x.started).Round(time.Millisecond)
 }
 
 // hostOf names the host whose address was blocked, where it is not the address

@@ -34,48 +34,6 @@ func TestKeepAlive(t *testing.T) {
 	}
 }
 
-// An idle connection that was closed, reset or spoken on is not used again.
-func TestDeadIdleConnections(t *testing.T) {
-	t.Parallel()
-	for name, spoil := range map[string]func(c net.Conn){
-		"closed":     func(c net.Conn) { c.Close() },
-		"reset":      func(c net.Conn) { reset(c); c.Close() },
-		"half-close": func(c net.Conn) { c.(*net.TCPConn).CloseWrite() },
-		"spoken on":  func(c net.Conn) { io.WriteString(c, "HTTP/1.1 200 Poisoned\r\nContent-Length: 0\r\n\r\n") },
-		"one byte":   func(c net.Conn) { io.WriteString(c, "\x00") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			conns := make(chan net.Conn, 100)
-			server := serveRaw(t, func(w *rawServer, c net.Conn, r *bufio.Reader) {
-				w.readRequest(r)
-				io.WriteString(c, okAnswer)
-				conns <- c
-				hang(r)
-			})
-			client, d := newClient(t, Options{}), newDestination(t, server.url)
-			for range 10 {
-				pushOK(t, client, d)
-				spoil(<-conns)
-				awaitReadable(t, client.pool.newest)
-			}
-			if n := server.conns.Load(); n != 10 {
-				t.Errorf("%d connections, want 10", n)
-			}
-		})
-	}
-}
-
-// awaitReadable waits until what the other side did has arrived.
-func awaitReadable(t *testing.T, c *conn) {
-	t.Helper()
-	c.plain.SetReadDeadline(time.Now().Add(10 * time.Second))
-	err := c.sys.Read(func(fd uintptr) bool { return readable(fd) })
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // Idle connections close by themselves, and then nothing ticks any more.
 func TestIdleTimeout(t *testing.T) {
 	t.Parallel()
@@ -180,6 +138,29 @@ func TestClose(t *testing.T) {
 	if a.Outcome != job.OutcomeCancelled || a.Reason != job.ReasonShutdown || a.Sent {
 		t.Errorf("got %+v", a)
 	}
+}
+
+// A push under way when the client is closed goes on; its connection is not
+// kept.
+func TestCloseDuringAPush(t *testing.T) {
+	t.Parallel()
+	reached, release, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	server := serveRaw(t, func(w *rawServer, c net.Conn, r *bufio.Reader) {
+		w.readRequest(r)
+		close(reached)
+		<-release
+		io.WriteString(c, okAnswer)
+		hang(r)
+		close(ended)
+	})
+	client := newClient(t, Options{})
+	go func() {
+		<-reached
+		client.Close()
+		close(release)
+	}()
+	pushOK(t, client, newDestination(t, server.url))
+	<-ended
 }
 
 // pipes are connections for a pool without sockets.

@@ -180,17 +180,14 @@ func (b *reader) chunked(dst []byte, limit int) (body []byte, more bool, err err
 		if dst, err = b.exactly(dst, int(size)); err != nil {
 			return dst, false, err
 		}
-		if rest, err := b.line(&budget); err != nil || len(rest) > 0 {
-			return dst, false, cmpErr(err, badAnswer("a chunk is longer than its size says"))
+		rest, err := b.line(&budget)
+		if err == nil && len(rest) > 0 {
+			err = badAnswer("a chunk is longer than its size says")
+		}
+		if err != nil {
+			return dst, false, err
 		}
 	}
-}
-
-func cmpErr(err error, otherwise badAnswer) error {
-	if err != nil {
-		return err
-	}
-	return otherwise
 }
 
 func (b *reader) chunkSize(budget *int) (uint64, error) {

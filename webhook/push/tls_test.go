@@ -160,35 +160,3 @@ func TestTLSLongBody(t *testing.T) {
 		t.Errorf("%d connections, want 1", n)
 	}
 }
-
-// A worker may say goodbye in TLS right behind an answer, where no look at the
-// socket would show it.
-func TestTLSGoodbyeIsSeen(t *testing.T) {
-	t.Parallel()
-	ca := newAuthority(t)
-	server := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t, nil)}}, func(w *rawServer, c net.Conn, r *bufio.Reader) {
-		w.readRequest(r)
-		io.WriteString(c, okAnswer)
-		c.(*tls.Conn).CloseWrite()
-		hang(r)
-	})
-	client, d := newClient(t, Options{RootCAs: ca.pool}), newDestination(t, server.url)
-	for i := range 10 {
-		if i > 0 {
-			awaitReadableTLS(t, client.pool.newest)
-		}
-		pushOK(t, client, d)
-	}
-	if n := server.conns.Load(); n != 10 {
-		t.Errorf("%d connections, want 10", n)
-	}
-}
-
-// awaitReadableTLS waits until the goodbye is on this side: in the socket, or
-// read ahead with the answer.
-func awaitReadableTLS(t *testing.T, c *conn) {
-	t.Helper()
-	if c != nil && c.quietTLS() {
-		awaitReadable(t, c)
-	}
-}

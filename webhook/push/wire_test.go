@@ -203,7 +203,7 @@ func TestEarlyAnswers(t *testing.T) {
 		"reads the rest":  func(_ net.Conn, r *bufio.Reader) { hang(r) },
 		"reads some more": func(_ net.Conn, r *bufio.Reader) { io.CopyN(io.Discard, r, 1<<15) },
 	} {
-		for _, size := range []int{1, 8 << 10, maxInline, maxInline + 1, 1 << 20, 16 << 20} {
+		for _, size := range []int{1, 8 << 10, maxInline, maxInline + 1, 1 << 20, 4 << 20} {
 			t.Run(fmt.Sprintf("%s/%d", name, size), func(t *testing.T) {
 				t.Parallel()
 				server := serveRaw(t, func(_ *rawServer, c net.Conn, r *bufio.Reader) {
@@ -292,7 +292,7 @@ func TestPushesDoNotMix(t *testing.T) {
 	d := newDestination(t, server.url)
 	pushes := 400
 	if testing.Short() {
-		pushes = 60
+		pushes = 40
 	}
 	var wg sync.WaitGroup
 	for g := range 16 {

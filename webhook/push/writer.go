@@ -1,8 +1,6 @@
 package push
 
-import (
-	"net"
-)
+import "net"
 
 // writing is a long request that is being written while its answer is read.
 type writing struct {
