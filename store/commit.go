@@ -170,13 +170,20 @@ func (o *Owner) encodeSettle(b *batch, s *Settle) error {
 		b.putStatus(j, j.Status)
 	}
 	o.encodeEnd(b, s)
-	if n := len(j.Attempts); n > 0 && len(s.Answer) > job.MaxAnswerKept {
-		start := len(b.buf)
-		b.buf = appendResult(b.buf, j.Attempts[n-1].Number, s.AnswerType, s.Answer)
-		value := b.since(start)
-		b.put(b.idKey(spaceResult, j.ID), value)
-	}
+	b.putResult(s)
 	return nil
+}
+
+// putResult keeps an answer that is too long for its attempt.
+func (b *batch) putResult(s *Settle) {
+	n := len(s.Job.Attempts)
+	if n == 0 || len(s.Answer) <= len(s.Job.Attempts[n-1].Answer) {
+		return
+	}
+	start := len(b.buf)
+	b.buf = appendResult(b.buf, s.Job.Attempts[n-1].Number, s.AnswerType, s.Answer)
+	value := b.since(start)
+	b.put(b.idKey(spaceResult, s.Job.ID), value)
 }
 
 // encodeEnd keeps the timers that begin or end with a job's life.

@@ -24,7 +24,7 @@ func (o *Owner) encodeDone(ctx context.Context, b *batch, c *Commit) (free []eng
 				return nil, fmt.Errorf("%w: the timer of %s has no job", ErrInvalid, t.ID)
 			}
 			b.count(t.Entry.Job.Queue, classOf(t.retrying), -1)
-		case t.Kind == TimerRelease && len(t.held) > 0 && !redriven(c, t.ID):
+		case t.Kind == TimerRelease && len(t.held) > 0 && !settles(c, t.ID):
 			held = append(held, release{id: t.ID, key: t.held, incarnation: t.incarnation})
 		}
 	}
@@ -43,7 +43,9 @@ func (o *Owner) encodeDone(ctx context.Context, b *batch, c *Commit) (free []eng
 	return o.holders(ctx, held)
 }
 
-func redriven(c *Commit, id job.ID) bool {
+// settles reports whether a commit settles the job: then what is stored of it
+// now tells nothing.
+func settles(c *Commit, id job.ID) bool {
 	return slices.ContainsFunc(c.Settle, func(s Settle) bool { return s.Job.ID == id })
 }
 

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -22,7 +23,7 @@ func (e *Engine) Apply(ctx context.Context, n int, b *engine.Batch) (engine.Resu
 	defer s.mu.Unlock()
 	if b.Fence != nil {
 		switch {
-		case *b.Fence != s.head.Fence:
+		case *b.Fence != s.head.Fence || b.Fence.Nonce == engine.Nonce{}:
 			return engine.Result{}, engine.ErrFenced
 		case b.Commit == s.head.Commit && *b.Fence == s.writer:
 			return engine.Result{Repeated: true}, e.end("apply", n)
@@ -100,30 +101,33 @@ func check(b *engine.Batch) error {
 }
 
 func checkGroup(g *engine.Group) error {
-	var keys [][]byte
 	if g.Guard != nil {
-		keys = append(keys, g.Guard.Key)
+		if err := checkKey(g.Guard.Key); err != nil {
+			return err
+		}
 	}
-	keys = append(keys, g.Deletes...)
-	for _, p := range g.Puts {
-		keys = append(keys, p.Key)
-	}
-	for _, c := range g.Counters {
-		keys = append(keys, c.Name)
-	}
-	for _, k := range keys {
+	for _, k := range g.Deletes {
 		if err := checkKey(k); err != nil {
 			return err
 		}
 	}
-	for _, p := range g.Stamped {
-		if err := checkKey(p.Key); err != nil || len(p.Key) > engine.MaxKey-engine.SeqLength {
-			return fmt.Errorf("%w: stamped key of %d bytes", engine.ErrInvalid, len(p.Key))
+	for _, r := range g.Ranges {
+		if err := checkRange(r.From, r.To); err != nil || len(r.To) == 0 {
+			return fmt.Errorf("%w: range without an end, or with a long one", engine.ErrInvalid)
 		}
 	}
-	for _, p := range append(g.Puts[:len(g.Puts):len(g.Puts)], g.Stamped...) {
-		if len(p.Value) > engine.MaxValue {
-			return fmt.Errorf("%w: value of %d bytes", engine.ErrInvalid, len(p.Value))
+	for _, c := range g.Counters {
+		if err := checkKey(c.Name); err != nil {
+			return err
+		}
+	}
+	return cmp.Or(checkEntries(g.Puts, engine.MaxKey), checkEntries(g.Stamped, engine.MaxKey-engine.SeqLength))
+}
+
+func checkEntries(entries []engine.Entry, maxKey int) error {
+	for _, p := range entries {
+		if len(p.Key) == 0 || len(p.Key) > maxKey || len(p.Value) > engine.MaxValue {
+			return fmt.Errorf("%w: key of %d bytes, value of %d bytes", engine.ErrInvalid, len(p.Key), len(p.Value))
 		}
 	}
 	return nil
@@ -131,6 +135,12 @@ func checkGroup(g *engine.Group) error {
 
 // Acquire implements engine.Engine.
 func (e *Engine) Acquire(ctx context.Context, n int, nonce engine.Nonce, lease time.Duration) (engine.Head, error) {
+	if nonce == (engine.Nonce{}) {
+		return engine.Head{}, fmt.Errorf("%w: zero nonce", engine.ErrInvalid)
+	}
+	if err := checkLease(lease); err != nil {
+		return engine.Head{}, err
+	}
 	s, err := e.begin(ctx, "acquire", n)
 	if err != nil {
 		return engine.Head{}, err
@@ -148,6 +158,9 @@ func (e *Engine) Acquire(ctx context.Context, n int, nonce engine.Nonce, lease t
 
 // Renew implements engine.Engine.
 func (e *Engine) Renew(ctx context.Context, n int, f engine.Fence, lease time.Duration) error {
+	if err := checkLease(lease); err != nil {
+		return err
+	}
 	s, err := e.begin(ctx, "renew", n)
 	if err != nil {
 		return err
@@ -187,6 +200,13 @@ func (e *Engine) Head(ctx context.Context, n int) (engine.Head, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.head, nil
+}
+
+func checkLease(lease time.Duration) error {
+	if lease < time.Millisecond {
+		return fmt.Errorf("%w: lease of %s", engine.ErrInvalid, lease)
+	}
+	return nil
 }
 
 // expiry is never zero: that would say that nobody owns the shard.

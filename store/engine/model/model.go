@@ -8,6 +8,7 @@ package model
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -125,7 +126,7 @@ func (e *Engine) Scan(ctx context.Context, n int, r engine.Range) ([]engine.Entr
 	if err != nil {
 		return nil, err
 	}
-	if err := checkLimit(r.Limit); err != nil {
+	if err := cmp.Or(checkLimit(r.Limit), checkRange(r.From, r.To)); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -263,6 +264,13 @@ func clone(b []byte) []byte { return append(make([]byte, 0, len(b)), b...) }
 func checkKey(key []byte) error {
 	if len(key) == 0 || len(key) > engine.MaxKey {
 		return fmt.Errorf("%w: key of %d bytes", engine.ErrInvalid, len(key))
+	}
+	return nil
+}
+
+func checkRange(from, to []byte) error {
+	if len(from) > engine.MaxKey || len(to) > engine.MaxKey {
+		return fmt.Errorf("%w: range from %d to %d bytes", engine.ErrInvalid, len(from), len(to))
 	}
 	return nil
 }
