@@ -125,8 +125,9 @@ func (f *fixture) carry(out *effects) (events []event) {
 		if f.commit != nil {
 			f.t.Fatal("two commits at a time")
 		}
-		f.commit = out.Commit
-		f.commits = append(f.commits, out.Commit)
+		c := *out.Commit
+		f.commit = &c
+		f.commits = append(f.commits, &c)
 	}
 	if out.reads() {
 		f.reads++

@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -52,7 +53,10 @@ func (m *machine) decide(it *item, a *push.Answer, now time.Time) *job.Job {
 		last.Outcome, last.Reason = job.OutcomeLost, job.ReasonShutdown
 		return again(j, &policy, now, now)
 	case job.OutcomeThrottled:
-		return again(j, &policy, m.throttle(it, a, &policy, now), now)
+		due := m.throttle(it, j, a, &policy, now)
+		if !policy.Fatal(a.StatusCode) {
+			return again(j, &policy, due, now)
+		}
 	}
 	if a.Gone {
 		m.gone(it)
@@ -125,6 +129,7 @@ func again(j *job.Job, policy *job.Policy, due, now time.Time) *job.Job {
 	}
 	// Due is never zero for a job that was pushed: it stands among the timers.
 	j.Due = due.Truncate(time.Millisecond)
+	j.Reason = j.Attempts[len(j.Attempts)-1].Reason
 	return j
 }
 
@@ -156,26 +161,41 @@ func (m *machine) note(it *item, a *push.Answer, now time.Time) {
 }
 
 // throttle leaves the worker alone for as long as it asked, on this queue, and
-// returns when the job may be pushed again: at once where another worker can
-// take it.
-func (m *machine) throttle(it *item, a *push.Answer, policy *job.Policy, now time.Time) time.Time {
-	if it.pool == nil {
-		return now.Add(max(a.RetryAfter, policy.Delay(1, m.rng)))
-	}
+// returns when the job may be pushed again: at once where another worker
+// serves the queue, be it busy now.
+func (m *machine) throttle(it *item, j *job.Job, a *push.Answer, policy *job.Policy, now time.Time) time.Time {
 	p := it.pool
-	p.throttles++
-	delay := a.RetryAfter
-	if delay == 0 {
-		delay = policy.Delay(p.throttles, m.rng)
+	if p == nil {
+		return now.Add(max(a.RetryAfter, policy.Delay(throttledInRow(j), m.rng)))
 	}
-	if until := now.Add(delay); until.After(p.throttledUntil) {
-		p.throttledUntil = until
+	until := now.Add(a.RetryAfter)
+	if !p.throttledUntil.After(now) {
+		// What was in flight when the worker began to throttle says the same thing
+		// many times: it counts once.
+		p.throttles++
+		if a.RetryAfter == 0 {
+			until = now.Add(policy.Delay(p.throttles, m.rng))
+		}
 	}
+	p.throttledUntil = later(p.throttledUntil, until)
 	m.throttleUntil(p.throttledUntil)
-	if other, _ := it.queue.choose(now); other != nil {
-		return now
+	for _, other := range it.queue.pools {
+		if !other.worker.Paused && !other.throttledUntil.After(now) {
+			return now
+		}
 	}
 	return p.throttledUntil
+}
+
+// throttledInRow counts the job's newest attempts that were all throttled.
+func throttledInRow(j *job.Job) (n int) {
+	for _, a := range slices.Backward(j.Attempts) {
+		if a.Outcome != job.OutcomeThrottled {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 // gone asks for the worker to be paused, unless it is configured otherwise.
@@ -224,6 +244,7 @@ func (m *machine) onRecovered(now time.Time, ev recovered) {
 		c := &ev.Claims[i]
 		if len(c.Entries) == 0 {
 			m.next.ClaimsDone = append(m.next.ClaimsDone, c.Number)
+			continue
 		}
 		m.claims[c.Number] = len(c.Entries)
 		for k := range c.Entries {
