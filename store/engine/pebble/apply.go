@@ -15,6 +15,7 @@ import (
 type scratch struct {
 	key     []byte
 	touched []*counter
+	order   []int
 }
 
 func (e *Engine) getScratch() *scratch { return e.scratch.Get().(*scratch) }
@@ -110,33 +111,75 @@ func admit(r *shardRecord, b *engine.Batch) (repeated bool, err error) {
 // evaluate looks at every group's guard, before anything of the batch is there.
 func (e *Engine) evaluate(s *shard, groups []engine.Group, sc *scratch) ([]engine.GroupResult, error) {
 	results := make([]engine.GroupResult, len(groups))
+	var err error
+	if len(groups) < fewKeys {
+		err = e.guardEach(s.n, groups, results, sc)
+	} else {
+		err = e.guardPass(s.n, groups, results, sc)
+	}
+	if err != nil {
+		return nil, e.readError("guard in", s.n, err)
+	}
+	return results, nil
+}
+
+func (e *Engine) guardEach(n int, groups []engine.Group, results []engine.GroupResult, sc *scratch) error {
 	for i := range groups {
 		g := groups[i].Guard
 		if g == nil {
 			continue
 		}
-		sc.key = appendKey(sc.key[:0], s.n, spaceMap, g.Key)
-		var err error
-		if results[i], err = e.guard(sc.key, g.Value); err != nil {
-			return nil, e.readError("guard in", s.n, err)
+		sc.key = appendKey(sc.key[:0], n, spaceMap, g.Key)
+		found, closer, err := e.db.Get(sc.key)
+		if errors.Is(err, pebble.ErrNotFound) {
+			results[i].Skipped = g.Value != nil
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		results[i] = compareGuard(g, found)
+		if err := closer.Close(); err != nil {
+			return err
 		}
 	}
-	return results, nil
+	return nil
 }
 
-func (e *Engine) guard(key, want []byte) (engine.GroupResult, error) {
-	found, closer, err := e.db.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return engine.GroupResult{Skipped: want != nil}, nil
+// guardPass looks at the guards with one iterator, which makes use of the filters
+// of the lowest level: the keys of an enqueue's guards are absent.
+func (e *Engine) guardPass(n int, groups []engine.Group, results []engine.GroupResult, sc *scratch) error {
+	var it *pebble.Iterator
+	for i := range groups {
+		g := groups[i].Guard
+		if g == nil {
+			continue
+		}
+		if it == nil {
+			var err error
+			if it, err = e.lookups(n); err != nil {
+				return err
+			}
+			defer it.Close()
+		}
+		sc.key = appendKey(sc.key[:0], n, spaceMap, g.Key)
+		found, err := lookUp(it, sc.key)
+		if err != nil {
+			return err
+		}
+		if results[i].Skipped = g.Value != nil; found != nil {
+			results[i] = compareGuard(g, found)
+		}
 	}
-	if err != nil {
-		return engine.GroupResult{}, err
+	return nil
+}
+
+// compareGuard is the result of a guard whose key has a value.
+func compareGuard(g *engine.Guard, found []byte) engine.GroupResult {
+	if g.Value != nil && bytes.Equal(found, g.Value) {
+		return engine.GroupResult{}
 	}
-	var res engine.GroupResult
-	if want == nil || !bytes.Equal(found, want) {
-		res = engine.GroupResult{Skipped: true, Found: append([]byte{}, found...)}
-	}
-	return res, closer.Close()
+	return engine.GroupResult{Skipped: true, Found: append([]byte{}, found...)}
 }
 
 // build writes the groups whose guard held into the batch, and the counters at

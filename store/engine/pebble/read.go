@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -21,30 +22,100 @@ func (e *Engine) Get(ctx context.Context, n int, keys ...[]byte) ([][]byte, erro
 		return nil, err
 	}
 	defer e.life.RUnlock()
-	sc := e.getScratch()
-	defer e.putScratch(sc)
 	values := make([][]byte, len(keys))
-	var a arena
-	for i, key := range keys {
-		sc.key = appendKey(sc.key[:0], n, spaceMap, key)
-		value, err := e.get(sc.key, &a)
-		if err != nil {
-			return nil, e.readError("get from", n, err)
-		}
-		values[i] = value
+	var err error
+	if len(keys) < fewKeys {
+		err = e.getEach(n, keys, values)
+	} else {
+		err = e.getPass(n, keys, values)
+	}
+	if err != nil {
+		return nil, e.readError("get from", n, err)
 	}
 	return values, nil
 }
 
-func (e *Engine) get(key []byte, a *arena) ([]byte, error) {
-	value, closer, err := e.db.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, nil
+// fewKeys is up to where looking each key up beats an iterator over all of them.
+const fewKeys = 4
+
+// getEach looks the keys up one by one.
+func (e *Engine) getEach(n int, keys, values [][]byte) error {
+	sc := e.getScratch()
+	defer e.putScratch(sc)
+	for i, key := range keys {
+		sc.key = appendKey(sc.key[:0], n, spaceMap, key)
+		value, closer, err := e.db.Get(sc.key)
+		if errors.Is(err, pebble.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		values[i] = append(make([]byte, 0, len(value)), value...)
+		if err := closer.Close(); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// getPass looks the keys up in their order by bytes, in which one that lies close
+// to the one before costs little.
+func (e *Engine) getPass(n int, keys, values [][]byte) error {
+	it, err := e.lookups(n)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return a.copy(value), closer.Close()
+	defer it.Close()
+	sc := e.getScratch()
+	defer e.putScratch(sc)
+	var a arena
+	for _, i := range sc.sorted(keys) {
+		sc.key = appendKey(sc.key[:0], n, spaceMap, keys[i])
+		value, err := lookUp(it, sc.key)
+		if err != nil {
+			return err
+		}
+		if value != nil {
+			values[i] = a.copy(value)
+		}
+	}
+	return nil
+}
+
+// lookups returns an iterator for lookUp, which has to be closed.
+func (e *Engine) lookups(n int) (*pebble.Iterator, error) {
+	return e.db.NewIter(&pebble.IterOptions{
+		LowerBound:   appendKey(nil, n, spaceMap, nil),
+		UpperBound:   appendBound(nil, n, spaceMap, nil),
+		UseL6Filters: true,
+	})
+}
+
+// lookUp returns the value of a database key, nil where it is absent, valid until
+// the iterator moves.
+func lookUp(it *pebble.Iterator, key []byte) ([]byte, error) {
+	if !it.SeekPrefixGE(key) {
+		return nil, it.Error()
+	}
+	value, err := it.ValueAndErr()
+	if value == nil && err == nil {
+		value = []byte{}
+	}
+	return value, err
+}
+
+// sorted returns the indexes of keys in the order of the keys, valid until the
+// next call. Callers mostly have them in order.
+func (sc *scratch) sorted(keys [][]byte) []int {
+	sc.order = sc.order[:0]
+	for i := range keys {
+		sc.order = append(sc.order, i)
+	}
+	if !slices.IsSortedFunc(keys, bytes.Compare) {
+		slices.SortFunc(sc.order, func(i, j int) int { return bytes.Compare(keys[i], keys[j]) })
+	}
+	return sc.order
 }
 
 // Scan returns the entries of a range. See engine.Engine.
