@@ -12,6 +12,7 @@ import (
 	"github.com/orchestrix/orchestrix/control"
 	"github.com/orchestrix/orchestrix/dispatcher"
 	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/observability"
 	"github.com/orchestrix/orchestrix/store"
 	"github.com/orchestrix/orchestrix/store/engine/pebble"
 	"github.com/orchestrix/orchestrix/webhook/push"
@@ -25,6 +26,7 @@ type App struct {
 	server   *http.Server
 	dispatch *dispatcher.Dispatcher
 	control  *control.Control
+	metrics  *observability.Metrics
 	cleanups []cleanup
 }
 
@@ -41,7 +43,7 @@ func New(ctx context.Context, config Config) (*App, error) {
 		return nil, err
 	}
 	a := &App{config: config.withDefaults()}
-	a.log = a.config.Logger
+	a.log, a.metrics = a.config.Logger, observability.NewMetrics(a.config.Version)
 	if err := a.assemble(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -89,7 +91,7 @@ func (a *App) openStore() (*store.Store, string, error) {
 		return nil, "", err
 	}
 	a.onClose("store", func(context.Context) error { return e.Close() })
-	return store.New(e, store.IdempotencyTTL(a.config.IdempotencyTTL)), durability, nil
+	return store.New(a.metrics.MeterEngine(e), store.IdempotencyTTL(a.config.IdempotencyTTL)), durability, nil
 }
 
 func (a *App) assembleControl(ctx context.Context, st *store.Store, guard *push.Guard, durability string) error {
@@ -109,7 +111,21 @@ func (a *App) assembleControl(ctx context.Context, st *store.Store, guard *push.
 	if _, err := a.control.Load(control.As(ctx, control.Root())); err != nil {
 		return fmt.Errorf("load the configuration from the store: %w", err)
 	}
+	a.metrics.Watch(observability.Sources{
+		Enqueues:   func() observability.Enqueues { return observability.Enqueues(a.control.Totals()) },
+		Pushes:     func() observability.Pushes { return observability.Pushes(a.dispatch.Totals()) },
+		StoreBytes: func() int64 { return stored(st) },
+	})
 	return a.assembleServer()
+}
+
+// stored returns the bytes that the store takes, -1 where it does not tell.
+func stored(st *store.Store) int64 {
+	usage, err := st.Usage(context.Background())
+	if err != nil {
+		return -1
+	}
+	return usage.Bytes
 }
 
 // retention is the same for each terminal status: one number is one to remember.
@@ -140,13 +156,16 @@ func (a *App) URL() string {
 }
 
 // Run serves until ctx ends, then drains for at most the grace, and closes
-// everything. It returns nil where it was ctx that ended it and the drain left
-// nothing behind.
+// everything. It returns nil where it was ctx that ended it, also where pushes
+// outlasted the grace.
 func (a *App) Run(ctx context.Context) error {
 	if err := a.dispatch.Start(ctx); err != nil {
+		if ctx.Err() != nil { // told to end before it had begun
+			err = nil
+		}
 		return errors.Join(err, a.Close())
 	}
-	a.onClose("dispatcher", a.dispatch.Stop)
+	a.onClose("dispatcher", a.drain)
 	a.onClose("HTTP server", a.shutdown)
 	served := make(chan error, 1)
 	go func() { served <- a.serve() }()
@@ -159,6 +178,17 @@ func (a *App) Run(ctx context.Context) error {
 		err = fmt.Errorf("serve %s: %w", a.Addr(), err)
 	}
 	return errors.Join(err, a.Close())
+}
+
+// drain finishes the pushes under way. That some outlast the grace is no
+// failure: they are booked as lost, and the next start makes them again.
+func (a *App) drain(ctx context.Context) error {
+	err := a.dispatch.Stop(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		a.log.Warn("pushes outlasted the grace; they were aborted and will be made again", "grace", a.config.DrainGrace)
+		return nil
+	}
+	return err
 }
 
 func (a *App) storeKind() string {

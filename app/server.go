@@ -31,7 +31,7 @@ func (a *App) listen() error {
 }
 
 func (a *App) assembleServer() error {
-	handler := api.New(api.Options{Control: a.control, Logger: a.log, Version: a.config.Version})
+	handler := api.New(api.Options{Control: a.control, Metrics: a.metrics, Logger: a.log, Version: a.config.Version})
 	a.server = api.NewServer(handler, a.log)
 	if a.config.TLSCert == "" {
 		return nil

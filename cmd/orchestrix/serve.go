@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/orchestrix/orchestrix/app"
+	"github.com/orchestrix/orchestrix/observability"
 	"github.com/orchestrix/orchestrix/store/engine"
 )
 
@@ -78,23 +79,20 @@ func serverFlags(flags *pflag.FlagSet, c *app.Config) {
 
 func (l *logFlags) addTo(flags *pflag.FlagSet, level string) {
 	flags.StringVar(&l.level, "log-level", level, "debug, info, warn or error")
-	flags.StringVar(&l.format, "log-format", "text", "text or json")
+	flags.StringVar(&l.format, "log-format", "auto", "text, json, or auto: text on a terminal, else json")
 }
 
-// logger returns the log on standard error.
+// logger returns the log on w.
 func (l logFlags) logger(w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(l.level)); err != nil {
 		return nil, usagef("--log-level must be debug, info, warn or error, not %q", l.level)
 	}
-	options := &slog.HandlerOptions{Level: level}
-	switch l.format {
-	case "text":
-		return slog.New(slog.NewTextHandler(w, options)), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(w, options)), nil
+	format, err := observability.ParseLogFormat(l.format)
+	if err != nil {
+		return nil, usagef("--log-format: %w", err)
 	}
-	return nil, usagef("--log-format must be text or json, not %q", l.format)
+	return observability.NewLogger(w, level, format), nil
 }
 
 func (c *cli) serve(ctx context.Context, config app.Config, log logFlags) error {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -105,10 +106,10 @@ func (t *Terminal) Render(in Table) string {
 	style := table.StyleLight
 	style.Options = table.OptionsNoBordersAndSeparators
 	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
-	style.Format.Header = text.FormatUpper
+	style.Format.Header = text.FormatDefault
 	style.Size.WidthMax = t.Width()
 	w.SetStyle(style)
-	w.AppendHeader(t.row(in.Header, -1))
+	w.AppendHeader(t.row(upper(in.Header), -1))
 	for _, cells := range in.Rows {
 		w.AppendRow(t.row(cells, in.Status))
 	}
@@ -119,6 +120,15 @@ func (t *Terminal) Render(in Table) string {
 	w.SetColumnConfigs(configs)
 	w.SuppressTrailingSpaces()
 	return w.Render()
+}
+
+// upper returns the header in capitals, but for a unit that would be another one.
+func upper(header []string) []string {
+	out := make([]string, len(header))
+	for i, h := range header {
+		out[i] = strings.ReplaceAll(strings.ToUpper(h), "\u039cS", "µs") // the capital of µ is a Greek M
+	}
+	return out
 }
 
 func (t *Terminal) row(cells []string, status int) table.Row {
