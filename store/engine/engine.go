@@ -83,7 +83,8 @@ type Engine interface {
 
 	// Renew extends the lease of the fence's owner to now plus lease. It returns
 	// ErrFenced where the fence does not own the shard any more. A lease that has
-	// run out but was not taken by another can be renewed.
+	// run out but was not taken by another can be renewed. An extension need not
+	// survive a crash that ends all leases.
 	Renew(ctx context.Context, shard int, f Fence, lease time.Duration) error
 
 	// Release ends the ownership at once, so that another may acquire the shard:

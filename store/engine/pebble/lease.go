@@ -27,19 +27,25 @@ func (e *Engine) Acquire(ctx context.Context, n int, nonce engine.Nonce, lease t
 	})
 }
 
-// Renew extends the lease of the fence's owner. See engine.Engine.
+// Renew extends the lease of the fence's owner, in memory only: a crash ends
+// every lease of the process, which had the directory for itself. So an idle
+// store writes nothing. See engine.Engine.
 func (e *Engine) Renew(ctx context.Context, n int, f engine.Fence, lease time.Duration) error {
 	if err := checkLease(lease); err != nil {
 		return err
 	}
-	_, err := e.changeHead(ctx, n, func(r *shardRecord, now int64) error {
-		if !r.owned(f) {
-			return fmt.Errorf("renew shard %d: %w", n, engine.ErrFenced)
-		}
-		r.expires = now + lease.Milliseconds()
-		return nil
-	})
-	return err
+	s, err := e.enterShard(ctx, n)
+	if err != nil {
+		return err
+	}
+	defer e.life.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.record.owned(f) {
+		return fmt.Errorf("renew shard %d: %w", n, engine.ErrFenced)
+	}
+	s.record.expires = e.clock.millis() + lease.Milliseconds()
+	return nil
 }
 
 // Release ends the ownership of the fence's owner. See engine.Engine.
