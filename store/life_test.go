@@ -22,17 +22,19 @@ func TestLife(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := newLife(t)
 		t.Repeat(map[string]func(*rapid.T){
-			"enqueue":  l.enqueueSome,
-			"offer":    func(*rapid.T) { l.offer() },
-			"read":     l.read,
-			"claim":    l.claim,
-			"settle":   l.settle,
-			"timers":   l.timers,
-			"command":  l.command,
-			"inbox":    func(*rapid.T) { l.inbox() },
-			"remove":   l.remove,
-			"restart":  func(*rapid.T) { l.restart() },
-			"advance":  func(t *rapid.T) { l.clock.advance(time.Duration(rapid.IntRange(1, 5000).Draw(t, "ms")) * time.Millisecond) },
+			"enqueue": l.enqueueSome,
+			"offer":   func(*rapid.T) { l.offer() },
+			"read":    l.read,
+			"claim":   l.claim,
+			"settle":  l.settle,
+			"timers":  l.timers,
+			"command": l.command,
+			"inbox":   func(*rapid.T) { l.inbox() },
+			"remove":  l.remove,
+			"restart": func(*rapid.T) { l.restart() },
+			"advance": func(t *rapid.T) {
+				l.clock.advance(time.Duration(rapid.IntRange(1, 5000).Draw(t, "ms")) * time.Millisecond)
+			},
 			"maintain": func(*rapid.T) { l.check(l.owner.removeStale(ctx())) },
 			"":         func(*rapid.T) { l.audit(0) },
 		})

@@ -136,7 +136,7 @@ func (t *tracker) offered(seq uint64) bool {
 // read back. It returns true where the entry is provably the next of its lane:
 // the caller then has it, as from ReadLane. Otherwise ReadLane hands it out in
 // its time. Offer all entries of all Arrivals of the shard, to Take or to Pass, in
-// their order.
+// their order, and each before anything else is done to its job.
 func (o *Owner) Take(l Lane, e *Entry) bool {
 	t := &o.tracker
 	t.mu.Lock()
