@@ -1,27 +1,26 @@
 package dispatcher
 
 import (
-	"slices"
 	"time"
 
 	"github.com/orchestrix/orchestrix/job"
 	"github.com/orchestrix/orchestrix/store"
 )
 
-// demand is how many pushes could be claimed if the node allowed them.
-func (m *machine) demand() int {
-	n := 0
+// demand is what could be claimed if the node allowed it.
+func (m *machine) demand(now time.Time) (w want) {
+	if m.drain {
+		return want{}
+	}
 	for i := range m.runnable.n {
 		q := m.runnable.items[(m.runnable.head+i)%len(m.runnable.items)]
-		n += max(0, min(q.ready, q.cfg.Concurrency-q.inFlight))
-		if n >= m.limits.Claims {
-			return m.limits.Claims
-		}
+		w.Slots = min(m.limits.Claims, w.Slots+max(0, min(q.ready, q.cfg.Concurrency-q.inFlight)))
 	}
-	if m.suspect == suspectHeld && len(m.suspects) > 0 {
-		n++
+	if m.suspect != suspectUsed && m.nextSuspect(now) != nil {
+		w.Slots++
+		w.Suspect = m.suspect == suspectNone
 	}
-	return n
+	return w
 }
 
 // claimReady claims ready jobs, one of each queue in turn, as far as the
@@ -52,9 +51,9 @@ func (m *machine) pick(q *queue, now time.Time) *item {
 	if q.blocked = q.barred(); q.blocked != "" {
 		return nil
 	}
-	p, blocked := q.choose(now)
+	blocked := q.withoutWorker(now)
 	for {
-		l := q.nextLane(p == nil)
+		l := q.nextLane(blocked != "")
 		if l == nil {
 			if q.ready > 0 {
 				q.blocked = blocked
@@ -71,7 +70,7 @@ func (m *machine) pick(q *queue, now time.Time) *item {
 			continue
 		}
 		if !l.AdHoc {
-			it.pool = p
+			it.pool = q.choose(now)
 		}
 		return it
 	}
@@ -90,27 +89,67 @@ func (q *queue) barred() string {
 	return ""
 }
 
+// blocked says why a worker may not have another push of its queue; "" if it
+// may.
+func (p *pool) blocked(now time.Time) string {
+	switch {
+	case p.worker.Paused:
+		return blockedNoWorker
+	case p.throttledUntil.After(now):
+		return blockedThrottled
+	case p.worker.Concurrency > 0 && p.inFlight >= p.worker.Concurrency:
+		return blockedConcurrency
+	}
+	return ""
+}
+
+// withoutWorker says why no worker may have another push; "" if one may.
+func (q *queue) withoutWorker(now time.Time) string {
+	why := blockedNoWorker
+	for _, p := range q.pools {
+		switch blocked := p.blocked(now); blocked {
+		case "":
+			return ""
+		case blockedNoWorker:
+		default:
+			why = blocked
+		}
+	}
+	return why
+}
+
 // choose returns the worker with the least load for its weight among those
-// that may have another push; nil, and why, where there is none.
-func (q *queue) choose(now time.Time) (best *pool, blocked string) {
-	blocked = blockedNoWorker
-	for i := range q.pools {
-		p := q.pools[(q.turn+i)%len(q.pools)]
-		switch {
-		case p.worker.Paused:
-		case p.throttledUntil.After(now):
-			blocked = blockedThrottled
-		case p.worker.Concurrency > 0 && p.inFlight >= p.worker.Concurrency:
-			blocked = blockedConcurrency
-		case best == nil || (p.inFlight+1)*best.worker.Weight < (best.inFlight+1)*p.worker.Weight:
+// that may have another push; nil where there is none. Those with equal loads
+// take turns by smooth weighted round-robin, so that the weights count also
+// where pushes come one at a time.
+func (q *queue) choose(now time.Time) *pool {
+	var least *pool
+	for _, p := range q.pools {
+		if p.blocked(now) == "" && (least == nil || p.load(least) < 0) {
+			least = p
+		}
+	}
+	var best *pool
+	total := 0
+	for _, p := range q.pools {
+		if p.blocked(now) != "" || p.load(least) != 0 {
+			continue
+		}
+		p.credit += p.worker.Weight
+		total += p.worker.Weight
+		if best == nil || p.credit > best.credit {
 			best = p
 		}
 	}
 	if best != nil {
-		q.turn++
-		return best, ""
+		best.credit -= total
 	}
-	return nil, blocked
+	return best
+}
+
+// load compares the loads of two workers for their weights.
+func (p *pool) load(other *pool) int {
+	return p.inFlight*other.worker.Weight - other.inFlight*p.worker.Weight
 }
 
 // claim puts a picked job into the next commit's claim.
@@ -132,31 +171,36 @@ func (m *machine) claim(it *item, now time.Time) {
 	m.pushes = append(m.pushes, it)
 }
 
+// nextSuspect returns the first suspect that could be pushed now, were it given
+// the node's token; nil where there is none.
+func (m *machine) nextSuspect(now time.Time) *item {
+	for _, it := range m.suspects {
+		q := it.queue
+		if q.cfg.Paused || q.inFlight >= q.cfg.Concurrency {
+			continue
+		}
+		if it.entry.Job.URL != "" || q.withoutWorker(now) == "" {
+			return it
+		}
+	}
+	return nil
+}
+
 // claimSuspect claims one job that may be what killed a node, if the node has
 // no other such job in flight.
 func (m *machine) claimSuspect(now time.Time) {
 	if m.suspect != suspectHeld || m.slots == 0 {
 		return
 	}
-	for _, it := range slices.Clone(m.suspects) {
-		q := it.queue
+	for it := m.nextSuspect(now); it != nil; it = m.nextSuspect(now) {
+		m.unready(it)
 		if it.entry.Job.Expired(now) {
-			m.unready(it)
 			m.settleWith(it, finish(it.entry.Job, job.EventExpire, job.ReasonExpired, now), nil)
 			continue
 		}
-		if q.cfg.Paused || q.inFlight >= q.cfg.Concurrency {
-			continue
+		if it.entry.Job.URL == "" {
+			it.pool = it.queue.choose(now)
 		}
-		if p, _ := q.choose(now); p != nil {
-			it.pool = p
-		} else if it.entry.Job.URL == "" {
-			continue
-		}
-		if it.entry.Job.URL != "" {
-			it.pool = nil
-		}
-		m.unready(it)
 		m.suspect = suspectUsed
 		m.claim(it, now)
 		return

@@ -121,6 +121,9 @@ type effects struct {
 	Want want
 	// Free gives slots back.
 	Free want
+	// Sated says that nothing is wanted any more of what an earlier Want was
+	// refused.
+	Sated bool
 	// Commit is to be made durable, and answered with committed; never two at a
 	// time.
 	Commit *store.Commit

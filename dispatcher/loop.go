@@ -269,6 +269,9 @@ func (l *loop) carry(ctx context.Context, out *effects, events []event, now time
 			events = append(events, g)
 		}
 	}
+	if out.Sated {
+		l.d.slots.sated(l.shard)
+	}
 	for _, a := range out.Abort {
 		l.abort(a)
 	}

@@ -64,6 +64,8 @@ type machine struct {
 	retain    bool      // terminal jobs are to be looked through
 	looked    bool      // askReads was done for the next commit
 	asked     bool      // askSlots was
+	wanted    want      // what it asked for
+	hungry    bool      // and did not get
 	drain     bool
 	started   bool
 	now       time.Time // of the last step
@@ -185,7 +187,7 @@ func (m *machine) plan(now time.Time) {
 	if m.out.reads() {
 		return
 	}
-	if m.askSlots() {
+	if m.askSlots(now) {
 		return // answered at once: commit with what is granted
 	}
 	m.claimReady(now)
@@ -194,18 +196,21 @@ func (m *machine) plan(now time.Time) {
 	m.looked, m.asked = false, false
 	m.release()
 	m.askRefill()
-	m.wake(now)
+	m.wake()
 }
 
 // askReads asks for what the next commit is to be made of, once a commit. It
 // is read while no commit is under way.
 func (m *machine) askReads(now time.Time) {
-	if !m.nextDue.IsZero() && !now.Before(m.nextDue) {
-		m.out.ReadTimers = m.limits.Timers
-	}
 	if m.inbox {
 		m.inbox = false
 		m.out.ReadInbox = m.limits.Timers
+	}
+	if m.drain {
+		return // what is left is for the next owner
+	}
+	if !m.nextDue.IsZero() && !now.Before(m.nextDue) {
+		m.out.ReadTimers = m.limits.Timers
 	}
 	if !now.Before(m.retainAt) {
 		m.retainAt = now.Add(m.limits.RetainEvery)
@@ -239,19 +244,17 @@ func (m *machine) askRefill() {
 // askSlots asks the node, once a commit, for leave to push what could be
 // claimed now. What the shard holds unused goes back in the same breath, so
 // that the node can share fairly.
-func (m *machine) askSlots() bool {
-	if m.asked || m.drain {
+func (m *machine) askSlots(now time.Time) bool {
+	if m.asked {
 		return false
 	}
 	m.asked = true
-	m.out.Want.Slots = m.demand()
-	if len(m.suspects) > 0 && m.suspect == suspectNone {
-		m.out.Want.Slots++
-		m.out.Want.Suspect = true
-	}
-	if m.out.Want == (want{}) {
+	m.wanted = m.demand(now)
+	if m.wanted == (want{}) {
+		m.out.Sated, m.hungry = m.hungry, false
 		return false
 	}
+	m.out.Want = m.wanted
 	m.out.Free.Slots, m.slots = m.slots, 0
 	return true
 }
@@ -325,19 +328,25 @@ func (m *machine) onGranted(g granted) {
 	if g.Suspect {
 		m.suspect = suspectHeld
 	}
+	if m.asked {
+		m.hungry = g.Slots < m.wanted.Slots || g.Suspect != m.wanted.Suspect
+	}
 }
 
 // release gives back what cannot be used now.
 func (m *machine) release() {
 	m.out.Free.Slots, m.slots = m.slots, 0
-	if m.suspect == suspectHeld && (m.drain || len(m.suspects) == 0) {
+	if m.suspect == suspectHeld && (m.drain || m.nextSuspect(m.now) == nil) {
 		m.suspect = suspectNone
 		m.out.Free.Suspect = true
 	}
 }
 
 // wake says when time alone will have something to do.
-func (m *machine) wake(now time.Time) {
+func (m *machine) wake() {
+	if m.drain {
+		return
+	}
 	wake := m.retainAt
 	for _, t := range [...]time.Time{m.nextDue, m.throttled} {
 		if !t.IsZero() && t.Before(wake) {

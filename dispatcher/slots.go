@@ -11,13 +11,16 @@ type slots struct {
 	used    int
 	shards  map[int]*share
 	suspect int // the shard that holds the token; -1 for none
+	asks    uint64
 }
 
 // share is what one shard has of the slots.
 type share struct {
 	used    int
-	hungry  bool // got less than it wanted
-	suspect bool // did not get the token
+	hungry  bool   // got less than it wanted
+	since   uint64 // the ask since which it is hungry, or that was last granted something
+	suspect bool   // did not get the token
+	nudged  bool   // and was told to ask again
 	nudge   func()
 }
 
@@ -48,8 +51,10 @@ func (s *slots) leave(shard int) {
 	call(nudges)
 }
 
-// exchange takes back what a shard has no use for and grants what it wants, as
-// far as there is enough.
+// exchange takes back what a shard has no use for and, where wanted is not
+// zero, grants what it wants, as far as there is enough. A shard that got less
+// is nudged when there is more for it, until it is sated or wants something
+// else.
 func (s *slots) exchange(shard int, free, wanted want) granted {
 	s.mu.Lock()
 	sh := s.shards[shard]
@@ -62,58 +67,110 @@ func (s *slots) exchange(shard int, free, wanted want) granted {
 	if free.Suspect && s.suspect == shard {
 		s.suspect = -1
 	}
-	sh.hungry, sh.suspect = false, false
-	g := granted{Slots: s.grant(sh, wanted.Slots)}
-	if wanted.Suspect {
-		g.Suspect = s.suspect == -1
-		sh.suspect = !g.Suspect
-		if g.Suspect {
-			s.suspect = shard
-		}
+	var g granted
+	if wanted != (want{}) {
+		sh.nudged = false
+		g = granted{s.grant(sh, wanted.Slots), s.grantSuspect(shard, sh, wanted.Suspect)}
 	}
-	var nudges []func()
-	if free != (want{}) {
-		nudges = s.worth()
-	}
+	nudges := s.worth()
 	s.mu.Unlock()
 	call(nudges)
 	return g
 }
 
-// grant gives a shard what it wants, or its part where another is hungry.
-func (s *slots) grant(sh *share, wanted int) int {
-	n := min(wanted, s.limit-s.used)
-	if part, contended := s.part(sh); contended {
-		n = min(n, part-sh.used)
+// sated says that a shard does not want any more what it was refused.
+func (s *slots) sated(shard int) {
+	s.mu.Lock()
+	if sh := s.shards[shard]; sh != nil {
+		sh.hungry, sh.suspect, sh.nudged = false, false, false
 	}
-	n = max(n, 0)
+	nudges := s.worth()
+	s.mu.Unlock()
+	call(nudges)
+}
+
+// grant gives a shard what it wants, or its part where another goes without.
+func (s *slots) grant(sh *share, wanted int) int {
+	if !sh.hungry {
+		s.asks++
+		sh.since = s.asks
+	}
+	sh.hungry = wanted > 0
+	part, deprived := s.part()
+	n := min(wanted, s.room(sh, part, deprived))
 	s.used += n
 	sh.used += n
 	sh.hungry = n < wanted
+	if n > 0 {
+		s.asks++
+		sh.since = s.asks
+	}
 	return n
 }
 
-// part returns the equal part of each shard that uses or wants slots, and
-// whether any but sh goes without.
-func (s *slots) part(sh *share) (part int, contended bool) {
-	active := 1
-	for _, other := range s.shards {
-		if other == sh {
-			continue
-		}
-		if other.used > 0 || other.hungry {
-			active++
-		}
-		contended = contended || other.hungry
+func (s *slots) grantSuspect(shard int, sh *share, wanted bool) bool {
+	got := wanted && s.suspect == -1
+	if got {
+		s.suspect = shard
 	}
-	return max(1, s.limit/active), contended
+	sh.suspect = wanted && !got
+	return got
 }
 
-// worth returns the nudges of the shards for which asking again is worth it.
+// part returns the equal part of the shards that want more, of all that the
+// others leave them, and how many of them have less than that. The others
+// cannot push it below the equal part of all.
+func (s *slots) part() (part, deprived int) {
+	active, hungry, left := 0, 0, s.limit
+	for _, sh := range s.shards {
+		switch {
+		case sh.hungry:
+			active++
+			hungry++
+		case sh.used > 0:
+			active++
+			left -= sh.used
+		}
+	}
+	part = max(1, s.limit/max(active, 1), left/max(hungry, 1))
+	for _, sh := range s.shards {
+		if sh.hungry && sh.used < part {
+			deprived++
+		}
+	}
+	return part, deprived
+}
+
+// room returns how many more slots a hungry shard may have: its part where
+// others have less than theirs, and one is left for each of those that waits
+// longer.
+func (s *slots) room(sh *share, part, deprived int) int {
+	n := s.limit - s.used
+	if sh.used < part {
+		deprived--
+	}
+	if deprived == 0 || n == 0 {
+		return n
+	}
+	for _, other := range s.shards {
+		if other.hungry && other.used < part && other.since < sh.since {
+			n--
+		}
+	}
+	return max(0, min(n, part-sh.used))
+}
+
+// worth returns the nudges of the shards that would get something if they asked
+// again. Each is nudged once before it asks.
 func (s *slots) worth() []func() {
 	var nudges []func()
+	part, deprived := s.part()
 	for _, sh := range s.shards {
-		if sh.hungry && s.used < s.limit || sh.suspect && s.suspect == -1 {
+		if sh.nudged {
+			continue
+		}
+		if sh.hungry && s.room(sh, part, deprived) > 0 || sh.suspect && s.suspect == -1 {
+			sh.nudged = true
 			nudges = append(nudges, sh.nudge)
 		}
 	}

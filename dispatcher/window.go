@@ -63,6 +63,7 @@ type pool struct {
 	inFlight       int
 	throttledUntil time.Time
 	throttles      int // in a row
+	credit         int // of the smooth weighted round-robin over equal loads
 }
 
 // lane is the part of a store lane that is in the window. Its keys are served
