@@ -126,22 +126,31 @@ func (d *Dispatcher) QueueLive(name string) QueueLive {
 	var live QueueLive
 	d.ask(job.ShardOf(name, len(d.loops)), func(m *machine) {
 		if q := m.queues[name]; q != nil {
-			live = QueueLive{q.inFlight, q.ready, q.ended.perSecond(m.now), q.why()}
+			live = QueueLive{q.inFlight, q.ready, q.ended.perSecond(m.now), q.why(m.now)}
 		}
 	})
 	return live
 }
 
-// why says why the queue's jobs wait.
-func (q *queue) why() string {
-	if q.blocked != "" || q.idle() {
-		return q.blocked
+// why says why the queue's ready jobs wait; "" where there is none, or no
+// reason but its turn.
+func (q *queue) why(now time.Time) string {
+	var wait, adHoc bool
+	for _, l := range q.lanes {
+		if l.n+l.held > 0 || l.more {
+			wait = wait || !l.AdHoc
+			adHoc = adHoc || l.AdHoc
+		}
 	}
 	switch {
+	case !wait && !adHoc:
+		return ""
 	case q.cfg.Paused:
 		return blockedPaused
-	case len(q.pools) == 0 && q.inFlight == 0:
-		return blockedNoWorker
+	case q.inFlight >= q.cfg.Concurrency:
+		return blockedConcurrency
+	case wait:
+		return q.withoutWorker(now)
 	}
 	return ""
 }

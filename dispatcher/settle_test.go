@@ -301,8 +301,8 @@ func TestThrottledWorkerIsLeftAlone(t *testing.T) {
 	if len(f.pushes) != 0 {
 		t.Fatalf("%d jobs are pushed to a worker that throttles", len(f.pushes))
 	}
-	if live := f.m.queues["q"]; live.why() != blockedThrottled {
-		t.Errorf("blocked: %q", live.why())
+	if q := f.m.queues["q"]; q.why(f.now) != blockedThrottled {
+		t.Errorf("blocked: %q", q.why(f.now))
 	}
 	if want := f.now.Add(20 * time.Second); !f.wake.Equal(want) {
 		t.Errorf("wakes at %s, want %s", f.wake, want)

@@ -33,7 +33,7 @@ func TestSlotsAreShared(t *testing.T) {
 		"fewer slots than shards": {1, []ask{
 			{1, 0, 1, 1}, {2, 0, 1, 0}, {3, 0, 1, 0}, {1, 1, 1, 0}, {3, 0, 1, 0}, {2, 0, 1, 1}, {2, 1, 1, 0}, {3, 0, 1, 1}, {3, 1, 1, 0}, {1, 0, 1, 1},
 		}},
-		"not a member":            {10, []ask{{99, 0, 5, 0}, {1, 0, 10, 10}}},
+		"not a member": {10, []ask{{99, 0, 5, 0}, {1, 0, 10, 10}}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
