@@ -15,12 +15,13 @@ import (
 
 const jobsTag = "jobs"
 
-type jobPath struct {
+// JobPath is the path of a call on one job.
+type JobPath struct {
 	ID string `path:"id" doc:"The job's id." example:"job_01kwersrg009d020g30g2gc1r8"`
 }
 
 // parse returns the id. A text that is none names no job.
-func (p *jobPath) parse() (job.ID, error) {
+func (p *JobPath) parse() (job.ID, error) {
 	id, err := job.ParseID(p.ID)
 	if err != nil {
 		return id, newProblem(http.StatusNotFound, "not_found", "there is no such job: "+err.Error(), FieldProblem{"id", err.Error()})
@@ -34,13 +35,13 @@ type jobOutput struct {
 }
 
 type getJobInput struct {
-	jobPath
+	JobPath
 	Wait    string `query:"wait" doc:"Wait for the job to end, at most this long and at most 60s, such as 30s."`
 	Payload bool   `query:"payload" default:"true" doc:"Whether the answer holds the payload."`
 }
 
 type listJobsInput struct {
-	page
+	PageParams
 	Status        string    `query:"status" enum:"scheduled,pending,retrying,running,succeeded,dead,cancelled,expired"`
 	Queue         string    `query:"queue"`
 	Type          string    `query:"type"`
@@ -114,7 +115,7 @@ func parseLabels(texts []string) (map[string]string, error) {
 // and 202 with the job as it stands where its owner has yet to.
 func (a *api) commandRoute(verb, summary string, do func(context.Context, job.ID) (control.Commanded, error)) {
 	op := operation{method: "POST", path: "/v1/jobs/{id}/" + verb, id: verb + "-job", tag: jobsTag, errors: []int{404, 409}, summary: summary}
-	register(a, op, func(ctx context.Context, in *jobPath) (*jobOutput, error) {
+	register(a, op, func(ctx context.Context, in *JobPath) (*jobOutput, error) {
 		id, err := in.parse()
 		if err != nil {
 			return nil, err
@@ -137,7 +138,7 @@ func commandStatus(done control.Commanded, status int) int {
 
 type deleteOutput struct{ Status int }
 
-func (a *api) deleteJob(ctx context.Context, in *jobPath) (*deleteOutput, error) {
+func (a *api) deleteJob(ctx context.Context, in *JobPath) (*deleteOutput, error) {
 	id, err := in.parse()
 	if err != nil {
 		return nil, err

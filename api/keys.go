@@ -55,7 +55,7 @@ func (a *api) keyRoutes() {
 	}, a.deleteKey)
 }
 
-func (a *api) listKeys(ctx context.Context, in *page) (*listOutput[APIKey], error) {
+func (a *api) listKeys(ctx context.Context, in *PageParams) (*listOutput[APIKey], error) {
 	list, err := a.control.ListAPIKeys(ctx, in.Cursor, in.Limit)
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (a *api) listKeys(ctx context.Context, in *page) (*listOutput[APIKey], erro
 	return newList(list.Keys, list.Cursor, viewKey), nil
 }
 
-func (a *api) createKey(ctx context.Context, in *input) (*keyOutput, error) {
+func (a *api) createKey(ctx context.Context, in *BodyInput) (*keyOutput, error) {
 	var n control.NewAPIKey
 	if err := decode(&keyObject, in.RawBody, false, &n); err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func (a *api) signingKeys(ctx context.Context, _ *none) (*signingOutput, error) 
 	return newSigningOutput(keys), err
 }
 
-func (a *api) rotateSigningKey(ctx context.Context, in *input) (*signingOutput, error) {
+func (a *api) rotateSigningKey(ctx context.Context, in *BodyInput) (*signingOutput, error) {
 	var rotation control.Rotation
 	if err := decodeOptional(&rotationObject, in.RawBody, &rotation); err != nil {
 		return nil, err

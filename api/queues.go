@@ -93,7 +93,7 @@ func (a *api) queueRoutes() {
 	register(a, operation{method: "POST", path: path + "/resume", id: "resume-queue", tag: queuesTag, summary: "Let pushes of a queue begin again"}, a.resumeQueue)
 }
 
-func (a *api) listQueues(ctx context.Context, in *page) (*listOutput[Queue], error) {
+func (a *api) listQueues(ctx context.Context, in *PageParams) (*listOutput[Queue], error) {
 	list, err := a.control.ListQueues(ctx, in.Cursor, in.Limit)
 	if err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func (a *api) listQueues(ctx context.Context, in *page) (*listOutput[Queue], err
 	return newList(list.Queues, list.Cursor, viewQueue), nil
 }
 
-func (a *api) getQueue(ctx context.Context, in *namePath) (*queueOutput, error) {
+func (a *api) getQueue(ctx context.Context, in *NamePath) (*queueOutput, error) {
 	q, err := a.control.GetQueue(ctx, in.Name)
 	return newQueueOutput(&q, http.StatusOK), err
 }
@@ -147,7 +147,7 @@ func (a *api) pauseQueue(ctx context.Context, in *pauseInput) (*queueOutput, err
 	return newQueueOutput(&q, http.StatusOK), err
 }
 
-func (a *api) resumeQueue(ctx context.Context, in *namePath) (*queueOutput, error) {
+func (a *api) resumeQueue(ctx context.Context, in *NamePath) (*queueOutput, error) {
 	q, err := a.control.ResumeQueue(ctx, in.Name)
 	return newQueueOutput(&q, http.StatusOK), err
 }

@@ -43,8 +43,9 @@ func optional[T any](o *object[T]) *bodySchema {
 	return &bodySchema{name: o.name, schema: o.describe(false), optional: true}
 }
 
-// input is the body of a call that has one.
-type input struct {
+// BodyInput is the body of a call that has one. (Huma sees only what is
+// exported; so it is with the other parameters.)
+type BodyInput struct {
 	RawBody []byte `contentType:"application/json"`
 }
 
@@ -131,13 +132,13 @@ func decodeOptional[T any](o *object[T], body []byte, into *T) error {
 	return decode(o, body, false, into)
 }
 
-// conditions are the headers of a conditional change.
-type conditions struct {
+// Conditions are the headers of a conditional change.
+type Conditions struct {
 	IfMatch     string `header:"If-Match" doc:"The ETag of the version that is to be changed, or *."`
 	IfNoneMatch string `header:"If-None-Match" doc:"*: only where there is none yet."`
 }
 
-func (c *conditions) match() (control.Match, error) {
+func (c *Conditions) match() (control.Match, error) {
 	var m control.Match
 	switch c.IfNoneMatch {
 	case "":
@@ -186,8 +187,8 @@ func parseETag(text string) (uint64, error) {
 	return version, nil
 }
 
-// page is the parameters of a list.
-type page struct {
+// PageParams are the parameters of a list.
+type PageParams struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" doc:"How many items at most; 100 where it is absent."`
 	Cursor string `query:"cursor" maxLength:"1000" doc:"The next_cursor of the page before."`
 }

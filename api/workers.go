@@ -78,24 +78,25 @@ func viewWorker(w *control.Worker) Worker {
 	}
 }
 
-type namePath struct {
+// NamePath is the path of a call on one named thing.
+type NamePath struct {
 	Name string `path:"name"`
 }
 
 type putInput struct {
-	namePath
-	conditions
-	input
+	NamePath
+	Conditions
+	BodyInput
 }
 
 type deleteInput struct {
-	namePath
-	conditions
+	NamePath
+	Conditions
 }
 
 type pauseInput struct {
-	namePath
-	input
+	NamePath
+	BodyInput
 }
 
 type workerOutput struct {
@@ -152,7 +153,7 @@ func (a *api) workerRoutes() {
 	}, a.rotateSecret)
 }
 
-func (a *api) listWorkers(ctx context.Context, in *page) (*listOutput[Worker], error) {
+func (a *api) listWorkers(ctx context.Context, in *PageParams) (*listOutput[Worker], error) {
 	list, err := a.control.ListWorkers(ctx, in.Cursor, in.Limit)
 	if err != nil {
 		return nil, err
@@ -160,7 +161,7 @@ func (a *api) listWorkers(ctx context.Context, in *page) (*listOutput[Worker], e
 	return newList(list.Workers, list.Cursor, viewWorker), nil
 }
 
-func (a *api) getWorker(ctx context.Context, in *namePath) (*workerOutput, error) {
+func (a *api) getWorker(ctx context.Context, in *NamePath) (*workerOutput, error) {
 	w, err := a.control.GetWorker(ctx, in.Name)
 	return newWorkerOutput(&w, http.StatusOK), err
 }
@@ -213,7 +214,7 @@ func (a *api) pauseWorker(ctx context.Context, in *pauseInput) (*workerOutput, e
 	return newWorkerOutput(&w, http.StatusOK), err
 }
 
-func (a *api) resumeWorker(ctx context.Context, in *namePath) (*workerOutput, error) {
+func (a *api) resumeWorker(ctx context.Context, in *NamePath) (*workerOutput, error) {
 	w, err := a.control.ResumeWorker(ctx, in.Name)
 	return newWorkerOutput(&w, http.StatusOK), err
 }

@@ -182,14 +182,15 @@ func (c *Control) queueConfig(q *queueRecord) dispatcher.Queue {
 	return dispatcher.Queue{Concurrency: concurrency, Paused: q.Paused, Retry: q.Retry}
 }
 
-// workerConfig builds a worker. Its version tells two configurations apart, of
-// which the second may only sign with fewer secrets.
+// workerConfig builds a worker. Its version tells two configurations apart, also
+// of a worker that was removed and registered again, and of one that only signs
+// with fewer secrets.
 func workerConfig(d *document[workerRecord], secrets []webhook.Secret) *dispatcher.Worker {
 	w := &d.Value
 	return &dispatcher.Worker{
 		Name: d.Name, URL: w.URL, Queues: w.Queues, Headers: w.Headers, Secrets: secrets,
 		Concurrency: w.Concurrency, Timeout: w.Timeout.Std(), Weight: w.Weight,
 		Paused: w.Paused, IgnoreGone: w.OnGone == OnGoneIgnore,
-		Version: d.Version<<8 | uint64(len(secrets)),
+		Version: uint64(d.Created.UnixMilli())<<24 ^ d.Version<<8 ^ uint64(len(secrets)),
 	}
 }
