@@ -375,3 +375,60 @@ func TestRetentionFindsWhatFinishedLate(t *testing.T) {
 		t.Fatalf("%d removed, want the late one", n)
 	}
 }
+
+// What is deleted twice, or waits again by then, is not counted down twice.
+func TestDeleteOfWhatIsGone(t *testing.T) {
+	t.Parallel()
+	overEngines(t, 1, func(t *testing.T, f *fixture) {
+		f.own(0)
+		ids := f.finish(2, job.Dead)
+		gone, err := f.Job(ctx(), ids[0])
+		f.check(err)
+		again, err := f.Job(ctx(), ids[1])
+		f.check(err)
+		next := *again
+		next.Status, next.Incarnation, next.Due = job.Waiting, 1, start
+		f.commit(&Commit{
+			Delete: []*job.Job{gone, gone, again},
+			Settle: []Settle{{Job: &next, Was: Standing{Status: job.Dead}}},
+		})
+		f.audit(0)
+		f.commit(&Commit{Delete: []*job.Job{gone, again}})
+		f.audit(0)
+		counts, err := f.Counts(ctx(), "q")
+		f.check(err)
+		f.equal("counts", counts, Counts{Waiting: 1, Retrying: 1})
+	})
+}
+
+// Ranges remove what is to be removed and nothing between.
+func TestDeleteInRuns(t *testing.T) {
+	t.Parallel()
+	overEngines(t, 1, func(t *testing.T, f *fixture) {
+		f.own(0)
+		ids := f.finish(200, job.Dead)
+		f.clock.advance(2 * settledAge)
+		young := f.finish(minRun, job.Dead)
+		keeps := map[job.ID]bool{ids[3]: true, ids[60]: true, ids[61]: true, ids[63]: true, ids[199]: true}
+		c := &Commit{}
+		for _, id := range append(ids, young...) {
+			if !keeps[id] {
+				j, err := f.Job(ctx(), id)
+				f.check(err)
+				c.Delete = append(c.Delete, j)
+			}
+		}
+		f.commit(c)
+		f.audit(0)
+		page, err := f.ListJobs(ctx(), JobFilter{}, job.ID{}, 300)
+		f.check(err)
+		if len(page.Jobs) != len(keeps) {
+			t.Errorf("%d jobs are left, want %d", len(page.Jobs), len(keeps))
+		}
+		for _, j := range page.Jobs {
+			if !keeps[j.ID] {
+				t.Errorf("%s is left", j.ID)
+			}
+		}
+	})
+}

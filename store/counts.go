@@ -90,27 +90,33 @@ func (s *Store) queues(ctx context.Context, shard int, after string, limit int) 
 	if after != "" {
 		from = append(append([]byte{spaceCount}, after...), 1)
 	}
-	// One more queue than wanted: the last may be cut off by the limit.
-	counters, err := s.engine.ScanCounters(ctx, shard, []byte{spaceCount}, from, min((limit+1)*classes, engine.MaxScan))
-	if err != nil {
-		return nil, err
-	}
 	var queues []QueueCounts
-	for _, c := range counters {
-		queue, k, err := parseCount(c.Name)
+	for len(queues) <= limit {
+		counters, err := s.engine.ScanCounters(ctx, shard, []byte{spaceCount}, from, countChunk)
 		if err != nil {
 			return nil, err
 		}
-		if n := len(queues); n == 0 || queues[n-1].Queue != queue {
-			queues = append(queues, QueueCounts{Queue: queue})
+		for _, c := range counters {
+			queue, k, err := parseCount(c.Name)
+			if err != nil {
+				return nil, err
+			}
+			if n := len(queues); n == 0 || queues[n-1].Queue != queue {
+				queues = append(queues, QueueCounts{Queue: queue})
+			}
+			queues[len(queues)-1].add(k, c.Value)
 		}
-		queues[len(queues)-1].add(k, c.Value)
+		if len(counters) < countChunk {
+			break
+		}
+		from = counters[len(counters)-1].Name
 	}
-	if len(counters) == engine.MaxScan && len(queues) > 1 {
-		queues = queues[:len(queues)-1]
-	}
+	// One more than wanted was begun, so that those wanted are whole.
 	return queues[:min(limit, len(queues))], nil
 }
+
+// countChunk is how many counters are read at once.
+const countChunk = 1_000
 
 // oldestKeys bounds how many keys of a lane OldestWaiting looks at.
 const oldestKeys = 32

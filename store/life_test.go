@@ -141,12 +141,6 @@ func (l *life) handedOut(e *Entry) {
 	l.window[e.Job.ID] = e
 }
 
-func (l *life) lanes() []Lane {
-	lanes, err := l.owner.Lanes(ctx())
-	l.check(err)
-	return lanes
-}
-
 func (l *life) read(t *rapid.T) {
 	for _, lane := range l.lanes() {
 		limit := rapid.IntRange(1, 6).Draw(t, "limit")

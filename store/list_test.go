@@ -138,6 +138,26 @@ func TestListQueues(t *testing.T) {
 	})
 }
 
+// More queues than one read of counters returns.
+func TestListManyQueues(t *testing.T) {
+	t.Parallel()
+	f, _ := modelFixture(t, 1)
+	const queues = countChunk
+	for i := range queues {
+		f.one(fmt.Sprintf("q%04d", i), func(j *job.Job) { j.Due = start.Add(time.Hour) })
+	}
+	got, err := f.ListQueues(ctx(), "", queues)
+	f.check(err)
+	if len(got) != queues {
+		t.Fatalf("%d queues, want %d", len(got), queues)
+	}
+	for i, q := range got {
+		if want := (QueueCounts{fmt.Sprintf("q%04d", i), Counts{Waiting: 1, Scheduled: 1}}); q != want {
+			t.Fatalf("queue %d: %+v, want %+v", i, q, want)
+		}
+	}
+}
+
 func TestOldestWaiting(t *testing.T) {
 	t.Parallel()
 	overEngines(t, 1, func(t *testing.T, f *fixture) {

@@ -28,19 +28,43 @@ func (o *Owner) encodeDone(ctx context.Context, b *batch, c *Commit) (free []eng
 			held = append(held, release{id: t.ID, key: t.held, incarnation: t.incarnation})
 		}
 	}
-	for _, j := range c.Delete {
-		if !j.Settled() {
-			return nil, fmt.Errorf("%w: deleted job %s is %s", ErrInvalid, j.ID, j.Status)
-		}
+	gone, err := o.deletable(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	for _, j := range gone {
 		o.encodeDelete(b, j)
 		if j.IdempotencyKey != "" {
 			held = append(held, release{id: j.ID, key: b.idempotencyKey(j), deleted: true})
 		}
 	}
-	if err := o.encodeRecords(ctx, b, c.Delete); err != nil {
+	if err := o.encodeRecords(ctx, b, gone); err != nil {
 		return nil, err
 	}
 	return o.holders(ctx, held)
+}
+
+// deletable returns the jobs to be deleted as they are stored, in the order of
+// their ids, each once. Those that are gone, or wait again, since the caller
+// read them are left out: to count them down once more would be wrong.
+func (o *Owner) deletable(ctx context.Context, c *Commit) (gone []*job.Job, err error) {
+	ids := make([]job.ID, len(c.Delete))
+	for i, j := range c.Delete {
+		if !j.Settled() {
+			return nil, fmt.Errorf("%w: deleted job %s is %s", ErrInvalid, j.ID, j.Status)
+		}
+		ids[i] = j.ID
+	}
+	stored, err := o.store.jobs(ctx, o.shard, ids)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range sortedIDs(ids) {
+		if j := stored[id]; j != nil && j.Settled() && !settles(c, id) {
+			gone = append(gone, j)
+		}
+	}
+	return gone, nil
 }
 
 // settles reports whether a commit settles the job: then what is stored of it
@@ -115,61 +139,65 @@ const (
 	settledAge = time.Hour
 )
 
-// encodeRecords removes the records, payloads and results of jobs, by range
-// where all jobs in it go.
-func (o *Owner) encodeRecords(ctx context.Context, b *batch, jobs []*job.Job) error {
-	gone := make([]*job.Job, len(jobs))
-	copy(gone, jobs)
-	slices.SortFunc(gone, func(x, y *job.Job) int { return compareIDs(x.ID, y.ID) })
+// encodeRecords removes the records, payloads and results of jobs, which are in
+// the order of their ids, by range where all jobs in it go.
+func (o *Owner) encodeRecords(ctx context.Context, b *batch, gone []*job.Job) error {
+	stored, err := o.between(ctx, gone)
+	if err != nil {
+		return err
+	}
 	for len(gone) > 0 {
-		n, err := o.run(ctx, gone)
-		if err != nil {
-			return err
+		n := 0
+		for n < len(gone) && n < len(stored) && stored[n] == gone[n].ID {
+			n++
 		}
 		if n >= minRun {
 			b.deleteRun(gone[0].ID, gone[n-1].ID)
 		} else {
+			n = max(n, 1)
 			for _, j := range gone[:n] {
 				b.deleteRecord(j)
 			}
 		}
 		gone = gone[n:]
+		for len(stored) > 0 && len(gone) > 0 && compareIDs(stored[0], gone[0].ID) < 0 {
+			stored = stored[1:]
+		}
 	}
 	return nil
 }
 
-// run returns how many of the first jobs are to be removed alike: by range, if
-// there are minRun of them or more, and else one by one.
-func (o *Owner) run(ctx context.Context, gone []*job.Job) (int, error) {
+// between returns the ids of the jobs that are stored from the first to the
+// last of those to be removed, as far as ranges may remove them.
+func (o *Owner) between(ctx context.Context, gone []*job.Job) ([]job.ID, error) {
 	if len(gone) < minRun {
-		return len(gone), nil
+		return nil, nil
 	}
 	now, err := o.store.engine.Now(ctx)
 	if err != nil {
-		return 0, err
+		return nil, err
+	}
+	last := gone[len(gone)-1].ID
+	if young := job.MakeID(now.Add(-settledAge), 0, [9]byte{}); compareIDs(young, last) < 0 {
+		last = young
+	}
+	if compareIDs(gone[0].ID, last) > 0 {
+		return nil, nil
 	}
 	entries, err := o.store.engine.Scan(ctx, o.shard, engine.Range{
-		From: appendIDKey(nil, spaceJob, gone[0].ID), To: []byte{spaceJob + 1},
-		Limit: min(len(gone), engine.MaxScan), KeysOnly: true,
+		From: appendIDKey(nil, spaceJob, gone[0].ID), To: append(appendIDKey(nil, spaceJob, last), 0),
+		Limit: min(4*len(gone), engine.MaxScan), KeysOnly: true,
 	})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	n := 0
-	for n < len(entries) {
-		id, err := tailID(entries[n].Key)
-		if err != nil {
-			return 0, err
+	ids := make([]job.ID, len(entries))
+	for i, e := range entries {
+		if ids[i], err = tailID(e.Key); err != nil {
+			return nil, err
 		}
-		if id != gone[n].ID || now.Sub(id.Time()) < settledAge {
-			break
-		}
-		n++
 	}
-	if n >= minRun {
-		return n, nil
-	}
-	return min(max(n, 1), len(gone)), nil
+	return ids, nil
 }
 
 func (b *batch) deleteRun(first, last job.ID) {

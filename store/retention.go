@@ -11,7 +11,8 @@ import (
 
 // retention remembers how far the terminal jobs were looked through.
 type retention struct {
-	reading sync.Mutex // one read at a time; guards passes
+	reading sync.Mutex // one read at a time; guards turn
+	turn    int        // whose turn it is to be read first
 
 	mu     sync.Mutex
 	passes map[job.Status]*pass
@@ -32,33 +33,37 @@ const retentionRows = 2_000
 // ReadFinished returns terminal jobs that were kept long enough: those that
 // finished at least keep before now. keep is asked for each terminal status;
 // less than 0 means for ever. It returns up to limit jobs, and the work of a
-// call is bounded: more says that the pass over all of them has not come to its
-// end, so that another call may find others. After the end a new pass begins.
+// call is bounded: more says that there may be others, which another call
+// returns; without it every status was looked through to its end. Then the next
+// call begins anew.
 // Jobs that are not removed are found again by a later pass.
 func (o *Owner) ReadFinished(ctx context.Context, keep func(job.Status) time.Duration, now time.Time, limit int) (finished []*job.Job, more bool, err error) {
 	o.retain.reading.Lock()
 	defer o.retain.reading.Unlock()
-	rows := retentionRows
-	for _, status := range job.Statuses() {
-		if !status.Terminal() || keep(status) < 0 {
+	limit, rows := max(limit, 1), retentionRows
+	for i := range terminal {
+		// The one that used up a call goes on in the next, and then it is the next
+		// one's turn: none has to wait until another has nothing left.
+		status := terminal[(o.retain.turn+i)%len(terminal)]
+		if keep(status) < 0 {
 			continue
 		}
-		before := now.Add(-keep(status))
-		jobs, used, ended, err := o.readPass(ctx, status, before, limit-len(finished), rows)
+		jobs, used, ended, err := o.readPass(ctx, status, now.Add(-keep(status)), limit-len(finished), rows)
 		if err != nil {
 			return nil, false, o.failed("read finished", err)
 		}
 		finished = append(finished, jobs...)
 		rows -= used
-		if !ended {
-			more = true
-		}
+		more = more || !ended
 		if len(finished) >= limit || rows <= 0 {
-			return finished, more || status != job.Expired, nil
+			o.retain.turn += i + 1
+			return finished, true, nil
 		}
 	}
 	return finished, more, nil
 }
+
+var terminal = [...]job.Status{job.Succeeded, job.Dead, job.Cancelled, job.Expired}
 
 // readPass goes on with the pass of one status.
 func (o *Owner) readPass(ctx context.Context, status job.Status, before time.Time, limit, rows int) (finished []*job.Job, used int, ended bool, err error) {

@@ -1,0 +1,18 @@
+//go:build unix
+
+package store
+
+import (
+	"syscall"
+	"time"
+)
+
+// cpuTime returns the processor time that this process has used, over all of
+// its threads.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
