@@ -52,6 +52,9 @@ func TestCancel(t *testing.T) {
 				!strings.Contains(a.Error, s.phase) || !strings.HasSuffix(a.Error, ": asked by a client") {
 				t.Errorf("got %+v", a)
 			}
+			if a.Duration > 10*time.Second {
+				t.Errorf("took %s", a.Duration)
+			}
 			if a.Sent == s.tls {
 				t.Errorf("sent: %v", a.Sent)
 			}
@@ -77,6 +80,9 @@ func TestDeadline(t *testing.T) {
 				if a.Outcome != job.OutcomeTimedOut || a.Reason != job.ReasonTimeout ||
 					!strings.Contains(a.Error, s.phase) || !strings.HasSuffix(a.Error, ": "+address) {
 					t.Errorf("got %+v", a)
+				}
+				if a.Duration > 10*time.Second {
+					t.Errorf("took %s", a.Duration)
 				}
 			})
 		}
@@ -179,6 +185,23 @@ func TestCancelledConnectionIsClosed(t *testing.T) {
 	pushOK(t, client, d)
 	if n := server.conns.Load(); n != 2 {
 		t.Errorf("%d connections, want 2", n)
+	}
+}
+
+// Once its context has ended, a connection may be aborted at any moment: it is
+// not kept, whole as it may be.
+func TestEndedContextSpoilsTheConnection(t *testing.T) {
+	t.Parallel()
+	server := serveRaw(t, answerWith(okAnswer, false))
+	client := newClient(t, Options{})
+	ctx, cancel := context.WithCancel(context.Background())
+	r := newRequest(newDestination(t, server.url), "{}")
+	r.Before = func() error { cancel(); return errors.New("no") }
+	if a := client.Push(ctx, r); a.Outcome != job.OutcomeLost {
+		t.Errorf("got %+v", a)
+	}
+	if client.pool.idle != 0 {
+		t.Error("the connection was kept")
 	}
 }
 

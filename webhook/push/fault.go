@@ -70,7 +70,7 @@ func (x *exchange) failure(ctx context.Context, err error, a *Answer) {
 	case errors.Is(ctx.Err(), context.Canceled):
 		a.fail(job.ReasonCancelled, cancelText(ctx, x.phase))
 		a.Outcome = job.OutcomeCancelled
-	case isTimeout(err) || ctx.Err() != nil:
+	case isTimeout(err):
 		a.fail(job.ReasonTimeout, fmt.Sprintf("timed out after %s %s: %s", a.Duration.Round(time.Millisecond), x.phase, address))
 		a.Outcome = job.OutcomeTimedOut
 	case x.phase == phaseConnecting:

@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -221,6 +223,36 @@ func TestEarlyAnswers(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// deafConn takes nothing and has an answer ready.
+type deafConn struct {
+	net.Conn
+	answer io.Reader
+}
+
+func (c deafConn) Write([]byte) (int, error)  { return 0, syscall.EPIPE }
+func (c deafConn) Read(p []byte) (int, error) { return c.answer.Read(p) }
+
+// Where writing fails, an answer that came before counts; the connection is
+// not used again, and without an answer it is the write's error that is told.
+func TestAnswerBehindAFailedWrite(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]struct {
+		status int
+		err    error
+	}{"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n": {503, nil}, "": {0, syscall.EPIPE}, "HTTP/1.1 5": {0, syscall.EPIPE}} {
+		x := newExchange(newClient(t, Options{}), newRequest(newDestination(t, "http://a/"), "{}"))
+		c, err := newConn(deafConn{answer: strings.NewReader(answer)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a Answer
+		keep, err := x.converse(c, &a)
+		if keep || x.sent || a.StatusCode != want.status || !errors.Is(err, want.err) {
+			t.Errorf("%q: keep %v, sent %v, status %d, error %v", answer, keep, x.sent, a.StatusCode, err)
 		}
 	}
 }
