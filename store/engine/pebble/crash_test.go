@@ -138,7 +138,7 @@ func TestPowerLossWhileWriting(t *testing.T) {
 	var writers sync.WaitGroup
 	for w := range 4 {
 		writers.Go(func() {
-			for n := 0; ctx.Err() == nil && n < 1000; n++ {
+			for n := 0; ctx.Err() == nil && n < 120; n++ {
 				name := fmt.Sprintf("%d.%d", w, n)
 				if _, err := e.Apply(context.Background(), w%2, &engine.Batch{Groups: batch(name)}); err != nil {
 					t.Error(err)

@@ -138,9 +138,9 @@ func TestDamageFoundWhileReading(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	e := openStore(t, dir, pebble.Options{Shards: 2})
-	value := rubbish(64 << 10)
+	value := rubbish(20 << 10)
 	// The first entry keeps the heads and the second out of one block.
-	apply(t, e, 0, engine.Group{Puts: []engine.Entry{{Key: []byte("a"), Value: rubbish(64 << 10)}, {Key: []byte("k"), Value: value}}})
+	apply(t, e, 0, engine.Group{Puts: []engine.Entry{{Key: []byte("a"), Value: rubbish(20 << 10)}, {Key: []byte("k"), Value: value}}})
 	apply(t, e, 1, engine.Group{Puts: []engine.Entry{{Key: []byte("k"), Value: []byte("fine")}}})
 	if err := errors.Join(e.Flush(), e.Close()); err != nil {
 		t.Fatal(err)
