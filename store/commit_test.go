@@ -397,7 +397,7 @@ func TestDeleteOfWhatIsGone(t *testing.T) {
 		f.audit(0)
 		counts, err := f.Counts(ctx(), "q")
 		f.check(err)
-		f.equal("counts", counts, Counts{Waiting: 1, Retrying: 1})
+		f.equal("counts", counts, Counts{Waiting: 1, Scheduled: 1})
 	})
 }
 
