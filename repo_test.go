@@ -45,7 +45,9 @@ var mayImport = map[string][]string{
 	"control":       {"dispatcher", "store", "store/engine", "webhook/...", "job", "observability"},
 	"api":           {"api/...", "control", "webhook", "job", "observability"},
 	"client":        {"webhook", "job"},
+	"app":           {"api", "control", "dispatcher", "observability", "store/...", "webhook/...", "job"},
 	"cmd":           {"..."},
+	"test":          {},
 	"tools":         {},
 	".":             {},
 }
