@@ -1,10 +1,8 @@
 package dispatcher
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -29,8 +27,8 @@ type Options struct {
 	// WindowBytes bounds the payloads of ready jobs in memory; 0 means
 	// DefaultWindowBytes. Each shard gets an equal part.
 	WindowBytes int
-	// OnGone is called when a worker has answered 410 and is to be paused. It may
-	// block.
+	// OnGone is called when a worker has answered 410 and is to be paused: once
+	// for each such answer, perhaps concurrently. It may block; Stop waits for it.
 	OnGone func(worker string)
 }
 
@@ -50,7 +48,7 @@ const (
 const lease = 10 * time.Second
 
 // Dispatcher runs a loop for each shard of its node. All methods may be called
-// concurrently, after Start.
+// concurrently.
 type Dispatcher struct {
 	store  *store.Store
 	client *push.Client
@@ -65,10 +63,13 @@ type Dispatcher struct {
 	configuring sync.Mutex
 	totals      totals
 	watchers    watchers
-	runners     runners
+	runners     *runners
 	draining    atomic.Bool
-	background  sync.WaitGroup
-	stopLoops   context.CancelFunc
+	background  sync.WaitGroup // loops
+	callbacks   sync.WaitGroup // calls of onGone
+
+	mu   sync.Mutex // guards life and what is in it
+	life *life
 }
 
 // New returns a dispatcher that does nothing before Start. It takes the store's
@@ -96,72 +97,6 @@ func New(o Options) *Dispatcher {
 	o.Store.OnEnqueued(func(a store.Arrivals) { d.loops[a.Shard].arrived(a) })
 	return d
 }
-
-// Start takes every shard, books what its last owner left in flight as lost,
-// and begins to push. It returns when every shard is served, or the first error;
-// ctx bounds the start only.
-func (d *Dispatcher) Start(ctx context.Context) error {
-	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	d.stopLoops = cancel
-	started := make(chan error, len(d.loops))
-	for _, l := range d.loops {
-		d.background.Go(func() { l.run(running, started) })
-	}
-	for range d.loops {
-		select {
-		case err := <-started:
-			if err != nil {
-				cancel()
-				d.background.Wait()
-				return fmt.Errorf("dispatcher: start: %w", err)
-			}
-		case <-ctx.Done():
-			cancel()
-			d.background.Wait()
-			return fmt.Errorf("dispatcher: start: %w", ctx.Err())
-		}
-	}
-	return nil
-}
-
-// Stop claims nothing more, waits for the pushes in flight and gives the shards
-// back. When ctx ends first, those pushes are aborted and booked as lost, so
-// that they are pushed again by the next owner. It may be called more than once.
-func (d *Dispatcher) Stop(ctx context.Context) error {
-	if d.stopLoops == nil {
-		return nil
-	}
-	d.draining.Store(true)
-	for _, l := range d.loops {
-		l.post(draining{})
-	}
-	done := make(chan struct{})
-	go func() {
-		d.background.Wait()
-		close(done)
-	}()
-	var err error
-	select {
-	case <-done:
-	case <-ctx.Done():
-		err = fmt.Errorf("dispatcher: stop: %w", ctx.Err())
-		for _, l := range d.loops {
-			l.abortAll()
-		}
-		select {
-		case <-done:
-		case <-time.After(abortGrace):
-		}
-	}
-	d.stopLoops()
-	<-done
-	d.runners.close()
-	return err
-}
-
-// abortGrace is how long Stop waits for aborted pushes to be booked before it
-// leaves them to the next owner.
-const abortGrace = 5 * time.Second
 
 // Configure replaces the configuration. It is live on all shards when it
 // returns: no push that is claimed later follows the old one.

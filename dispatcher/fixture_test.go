@@ -37,12 +37,14 @@ type fixture struct {
 	free    want
 	sated   int
 	wake    time.Time
+	dropped []*store.Entry
 	steps   int
 	reads   int
 }
 
 func (f *fixture) Take(store.Lane, *store.Entry) bool { return !f.refuse }
 func (f *fixture) Grew(store.Lane)                    {}
+func (f *fixture) Drop(e *store.Entry)                { f.dropped = append(f.dropped, e) }
 
 // Pass keeps what the window has no room for.
 func (f *fixture) Pass(l store.Lane, e *store.Entry) { f.lanes[l] = append(f.lanes[l], e) }

@@ -26,6 +26,7 @@ type Totals struct {
 
 type totals struct {
 	started, lost, commits atomic.Int64
+	turns                  atomic.Int64 // of all loops, for tests
 	attempts               [8]atomic.Int64
 	settled                [8]atomic.Int64
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,18 +17,28 @@ type loop struct {
 	d     *Dispatcher
 	shard int
 
-	mu      sync.Mutex
-	events  []event
-	results []result
-	queries []func(*machine)
-	serving bool // the machine takes queries
-	pushes  map[attemptKey]context.CancelFunc
-	posted  chan struct{} // has a value while something is posted
+	mu        sync.Mutex
+	listening bool // what is posted reaches a machine
+	serving   bool // and queries do
+	aborting  bool // no push begins any more
+	events    []event
+	results   []result
+	queries   []query
+	pushes    map[attemptKey]context.CancelFunc
+	posted    chan struct{} // has a value while something is posted
 
 	owner    *store.Owner
 	m        *machine
 	commits  chan *store.Commit
 	outcomes chan error
+}
+
+// query is a question to the machine. What it waits for are the events that
+// came with it: taken says that they are in a step.
+type query struct {
+	ask    func(*machine)
+	events bool
+	taken  bool
 }
 
 func newLoop(d *Dispatcher, shard int) *loop {
@@ -37,23 +48,36 @@ func newLoop(d *Dispatcher, shard int) *loop {
 	}
 }
 
-// post hands an event to the machine.
-func (l *loop) post(ev event) {
+// listen begins to keep what is posted, or ends it. Where nobody listens nothing
+// is kept: whoever takes the shard next reads all that it was about.
+func (l *loop) listen(on bool) {
 	l.mu.Lock()
-	l.events = append(l.events, ev)
+	defer l.mu.Unlock()
+	l.listening, l.aborting = on, !on
+	l.events, l.results = nil, nil
+}
+
+// post hands events to the machine.
+func (l *loop) post(events ...event) {
+	l.mu.Lock()
+	if l.listening {
+		l.events = append(l.events, events...)
+	}
 	l.mu.Unlock()
 	l.signal()
 }
 
 // query hands events to the machine and then calls f with it, on the loop's
 // goroutine. f must not keep it. Where the shard is not served now, f is called
-// at once with nil; the events are kept until it is.
+// at once with nil.
 func (l *loop) query(f func(*machine), events ...event) {
 	l.mu.Lock()
-	l.events = append(l.events, events...)
+	if l.listening {
+		l.events = append(l.events, events...)
+	}
 	serving := l.serving
 	if serving {
-		l.queries = append(l.queries, f)
+		l.queries = append(l.queries, query{f, len(events) > 0, false})
 	}
 	l.mu.Unlock()
 	if !serving {
@@ -61,6 +85,24 @@ func (l *loop) query(f func(*machine), events ...event) {
 		return
 	}
 	l.signal()
+}
+
+// answer answers the queries that can be answered now. They are kept until
+// then, so that none is forgotten when the shard is lost.
+func (l *loop) answer(can func(*query) bool) {
+	l.mu.Lock()
+	var now []query
+	l.queries = slices.DeleteFunc(l.queries, func(q query) bool {
+		if can(&q) {
+			now = append(now, q)
+			return true
+		}
+		return false
+	})
+	l.mu.Unlock()
+	for _, q := range now {
+		q.ask(l.m)
+	}
 }
 
 // setServing says whether queries are taken, and answers those that came too
@@ -71,30 +113,31 @@ func (l *loop) setServing(on bool) {
 	late := l.queries
 	l.queries = nil
 	l.mu.Unlock()
-	for _, f := range late {
-		f(nil)
+	for _, q := range late {
+		q.ask(nil)
 	}
 }
 
 func (l *loop) arrived(a store.Arrivals) {
-	l.mu.Lock()
+	events := make([]event, 0, 2+len(a.Grown))
 	if len(a.Ready) > 0 {
-		l.events = append(l.events, arrived{a.Ready})
+		events = append(events, arrived{a.Ready})
 	}
 	for _, lane := range a.Grown {
-		l.events = append(l.events, laneGrew{lane})
+		events = append(events, laneGrew{lane})
 	}
 	if !a.NextDue.IsZero() {
-		l.events = append(l.events, timerSet{a.NextDue})
+		events = append(events, timerSet{a.NextDue})
 	}
-	l.mu.Unlock()
-	l.signal()
+	l.post(events...)
 }
 
 // landed hands in the answer of a push.
 func (l *loop) landed(r result) {
 	l.mu.Lock()
-	l.results = append(l.results, r)
+	if l.listening {
+		l.results = append(l.results, r)
+	}
 	delete(l.pushes, attemptKey{r.ID, r.Attempt})
 	l.mu.Unlock()
 	l.signal()
@@ -109,7 +152,7 @@ func (l *loop) signal() {
 
 // collect takes what was posted. Answers come first: they are what a command
 // posted after them has to find.
-func (l *loop) collect(events []event) ([]event, []func(*machine)) {
+func (l *loop) collect(events []event) []event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.results) > 0 {
@@ -119,15 +162,16 @@ func (l *loop) collect(events []event) ([]event, []func(*machine)) {
 	events = append(events, l.events...)
 	clear(l.events)
 	l.events = l.events[:0]
-	queries := l.queries
-	l.queries = nil
-	return events, queries
+	for i := range l.queries {
+		l.queries[i].taken = true
+	}
+	return events
 }
 
 // run serves the shard until it was drained or ctx ends. A shard that was lost,
 // or a store that does not answer, is tried again for ever; only the first try
 // reports to started.
-func (l *loop) run(ctx context.Context, started chan<- error) {
+func (l *loop) run(ctx context.Context, drain <-chan struct{}, started chan<- error) {
 	report := func(err error) {
 		if started != nil {
 			started <- err
@@ -137,7 +181,8 @@ func (l *loop) run(ctx context.Context, started chan<- error) {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		err := l.serve(ctx, func() { report(nil); pause = 50 * time.Millisecond })
 		l.d.slots.leave(l.shard)
-		if err == nil || ctx.Err() != nil {
+		if err == nil || ctx.Err() != nil || l.d.draining.Load() {
+			// A node that leaves need not take what it lost only to give it back.
 			report(err)
 			return
 		}
@@ -148,6 +193,7 @@ func (l *loop) run(ctx context.Context, started chan<- error) {
 		l.d.log.Warn("shard is served anew", "shard", l.shard, "error", err)
 		select {
 		case <-time.After(pause):
+		case <-drain:
 		case <-ctx.Done():
 		}
 	}
@@ -156,6 +202,8 @@ func (l *loop) run(ctx context.Context, started chan<- error) {
 // serve owns the shard once: it returns nil when it was drained, and an error
 // when the shard was lost or cannot be read.
 func (l *loop) serve(ctx context.Context, ready func()) error {
+	l.listen(true)
+	defer l.listen(false)
 	opening, err := l.open(ctx)
 	if err != nil {
 		return err
@@ -210,24 +258,46 @@ func (l *loop) loop(ctx context.Context, opening recovered) error {
 		if l.m.drain && l.m.quiet() {
 			return l.owner.Release(context.WithoutCancel(ctx))
 		}
-		events = events[:0]
 		timer.Reset(wake)
-		select {
-		case <-l.posted:
-		case <-timer.C:
-		case err := <-l.outcomes:
-			if err != nil {
-				return err
-			}
-			events = append(events, committed{})
-		case <-renew.C:
-			if err := l.owner.Renew(ctx, lease); err != nil {
-				return fmt.Errorf("renew shard %d: %w", l.shard, err)
-			}
-		case <-ctx.Done():
-			return ctx.Err()
+		if events, err = l.await(ctx, events[:0], timer.C, renew.C); err != nil {
+			return err
 		}
 	}
+}
+
+// await waits until the machine has to be stepped. To renew the lease is none
+// of its business.
+func (l *loop) await(ctx context.Context, events []event, timer, renew <-chan time.Time) ([]event, error) {
+	for {
+		select {
+		case <-l.posted:
+			return events, nil
+		case <-timer:
+			return events, nil
+		case err := <-l.outcomes:
+			return append(events, committed{}), err
+		case <-renew:
+			if err := l.renew(ctx); err != nil {
+				return nil, err
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// renew renews the lease. Where the store does not answer the shard is kept:
+// what is written later is fenced, and the lease may be renewed late.
+func (l *loop) renew(ctx context.Context) error {
+	err := l.owner.Renew(ctx, lease)
+	if errors.Is(err, store.ErrUnavailable) {
+		l.d.log.Warn("the lease is not renewed", "shard", l.shard, "error", err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("renew shard %d: %w", l.shard, err)
+	}
+	return nil
 }
 
 // idleWait is how long a loop sleeps that nothing but an event concerns.
@@ -236,9 +306,14 @@ const idleWait = time.Hour
 // turn steps the machine until it has nothing more to read, and returns for
 // how long it may sleep.
 func (l *loop) turn(ctx context.Context, events []event) (time.Duration, error) {
-	events, queries := l.collect(events)
+	l.d.totals.turns.Add(1)
+	events = l.collect(events)
 	for {
-		now, err := l.d.store.Now(ctx)
+		var now time.Time
+		err := l.patiently(ctx, func() (err error) {
+			now, err = l.d.store.Now(ctx)
+			return err
+		})
 		if err != nil {
 			return 0, fmt.Errorf("read the store's time: %w", err)
 		}
@@ -252,10 +327,27 @@ func (l *loop) turn(ctx context.Context, events []event) (time.Duration, error) 
 			return 0, err
 		}
 		if len(events) == 0 {
-			for _, f := range queries {
-				f(l.m)
-			}
+			l.answer(func(q *query) bool { return q.taken })
 			return wait, nil
+		}
+	}
+}
+
+// patiently carries out a read. A store that does not answer is asked until it
+// does: the shard is still this node's and its pushes go on, while to take it
+// anew would book them as lost. Who only asks is answered meanwhile.
+func (l *loop) patiently(ctx context.Context, read func() error) error {
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
+		err := read()
+		if !errors.Is(err, store.ErrUnavailable) {
+			return err
+		}
+		l.d.log.Warn("a read is tried again", "shard", l.shard, "error", err)
+		l.answer(func(q *query) bool { return !q.events })
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
@@ -284,7 +376,7 @@ func (l *loop) carry(ctx context.Context, out *effects, events []event, now time
 	}
 	for _, worker := range out.Gone {
 		if l.d.onGone != nil {
-			go l.d.onGone(worker)
+			l.d.callbacks.Go(func() { l.d.onGone(worker) })
 		}
 	}
 	if out.Commit != nil {
@@ -297,34 +389,50 @@ func (l *loop) carry(ctx context.Context, out *effects, events []event, now time
 // read answers the reads of one step.
 func (l *loop) read(ctx context.Context, out *effects, events []event, now time.Time) ([]event, error) {
 	for _, r := range out.ReadLanes {
-		entries, more, err := l.owner.ReadLane(ctx, r.Lane, r.Limit, r.Bytes)
-		if err != nil {
+		if err := l.patiently(ctx, func() error {
+			entries, more, err := l.owner.ReadLane(ctx, r.Lane, r.Limit, r.Bytes)
+			events = appended(events, err, laneRead{r.Lane, entries, more})
+			return err
+		}); err != nil {
 			return nil, fmt.Errorf("read lane of queue %q: %w", r.Lane.Queue, err)
 		}
-		events = append(events, laneRead{r.Lane, entries, more})
 	}
 	if out.ReadTimers > 0 {
-		timers, next, err := l.owner.ReadTimers(ctx, now, out.ReadTimers)
-		if err != nil {
+		if err := l.patiently(ctx, func() error {
+			timers, next, err := l.owner.ReadTimers(ctx, now, out.ReadTimers)
+			events = appended(events, err, timersRead{timers, next})
+			return err
+		}); err != nil {
 			return nil, fmt.Errorf("read timers: %w", err)
 		}
-		events = append(events, timersRead{timers, next})
 	}
 	if out.ReadInbox > 0 {
-		commands, err := l.owner.ReadInbox(ctx, out.ReadInbox)
-		if err != nil {
+		if err := l.patiently(ctx, func() error {
+			commands, err := l.owner.ReadInbox(ctx, out.ReadInbox)
+			events = appended(events, err, inboxRead{commands, len(commands) == out.ReadInbox})
+			return err
+		}); err != nil {
 			return nil, fmt.Errorf("read inbox: %w", err)
 		}
-		events = append(events, inboxRead{commands, len(commands) == out.ReadInbox})
 	}
 	if out.ReadFinished > 0 {
-		jobs, more, err := l.owner.ReadFinished(ctx, l.m.cfg.keep, now, out.ReadFinished)
-		if err != nil {
+		if err := l.patiently(ctx, func() error {
+			jobs, more, err := l.owner.ReadFinished(ctx, l.m.cfg.keep, now, out.ReadFinished)
+			events = appended(events, err, finishedRead{jobs, more})
+			return err
+		}); err != nil {
 			return nil, fmt.Errorf("read finished jobs: %w", err)
 		}
-		events = append(events, finishedRead{jobs, more})
 	}
 	return events, nil
+}
+
+// appended is events with the answer of a read, if it came.
+func appended(events []event, err error, answer event) []event {
+	if err != nil {
+		return events
+	}
+	return append(events, answer)
 }
 
 // commitAll makes commits durable, one after the other. A store that does not

@@ -102,6 +102,7 @@ type feed interface {
 	Take(store.Lane, *store.Entry) bool
 	Pass(store.Lane, *store.Entry)
 	Grew(store.Lane)
+	Drop(*store.Entry)
 }
 
 // newMachine returns the machine of a shard whose next commit has that number.

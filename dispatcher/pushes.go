@@ -15,6 +15,9 @@ func (l *loop) push(o *pushOrder) {
 	ctx, cancel := context.WithCancel(context.Background())
 	l.mu.Lock()
 	l.pushes[attemptKey{j.ID, o.Attempt}] = cancel
+	if l.aborting {
+		cancel() // its claim was made durable too late
+	}
 	l.mu.Unlock()
 	l.d.totals.started.Add(1)
 	l.d.runners.do(task{l, ctx, cancel, push.Request{
@@ -44,10 +47,12 @@ func (l *loop) abort(key attemptKey) {
 	}
 }
 
-// abortAll closes the requests of all pushes of the shard.
+// abortAll closes the requests of all pushes of the shard, and of those that
+// are claimed already.
 func (l *loop) abortAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.aborting = true
 	for _, cancel := range l.pushes {
 		cancel()
 	}
@@ -79,7 +84,6 @@ func (t *task) run() {
 // runners are goroutines that make pushes. They are kept for a while, since a
 // new goroutine has to grow its stack anew for every push.
 type runners struct {
-	once  sync.Once
 	tasks chan task
 	stop  chan struct{}
 	wait  sync.WaitGroup
@@ -88,13 +92,12 @@ type runners struct {
 // runnerIdle is how long a goroutine waits for its next push.
 const runnerIdle = 5 * time.Second
 
-func (r *runners) start() {
-	r.tasks, r.stop = make(chan task), make(chan struct{})
+func newRunners() *runners {
+	return &runners{tasks: make(chan task), stop: make(chan struct{})}
 }
 
 // do has the task run without waiting for it.
 func (r *runners) do(t task) {
-	r.once.Do(r.start)
 	select {
 	case r.tasks <- t:
 	default:
@@ -119,13 +122,9 @@ func (r *runners) run(t task) {
 	}
 }
 
-// close ends the idle goroutines and waits for the others.
+// close ends the idle goroutines and waits for the others. It is called once,
+// when nobody has a task any more.
 func (r *runners) close() {
-	r.once.Do(r.start)
-	select {
-	case <-r.stop:
-	default:
-		close(r.stop)
-	}
+	close(r.stop)
 	r.wait.Wait()
 }

@@ -157,8 +157,10 @@ func (m *machine) onLaneRead(ev laneRead) {
 	l.asked = false
 	l.more = ev.More
 	for _, e := range ev.Entries {
-		if m.jobs[e.Job.ID] == nil {
+		if it := m.jobs[e.Job.ID]; it == nil {
 			m.addReady(q, l, e)
+		} else if it.state == itemSettling {
+			m.feed.Drop(e) // settled from its timer or by a command, while it stood in the lane
 		}
 	}
 	m.wantRefill(q, l)
