@@ -32,7 +32,7 @@ func (c *cli) apiKeysCommand() *cobra.Command {
 func (c *cli) apiKeysGenerateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "generate", Short: "Make a root key, offline", Args: cobra.NoArgs,
-		Long:    "Make a root key, without a server. Give it to serve by ORCHESTRIX_ROOT_KEY or --root-key-file.",
+		Long:    "Make a root key, without a server. Give it to serve by ORCHESTRIX_ROOT_KEY or\n--root-key-file.",
 		Example: indent("export ORCHESTRIX_ROOT_KEY=$(orchestrix api-keys generate)\norchestrix serve --listen 0.0.0.0:8080"),
 		RunE: func(*cobra.Command, []string) error {
 			key := control.GenerateAPIKey()

@@ -37,7 +37,7 @@ func (c *cli) benchCommand() *cobra.Command {
 	flags.IntVar(&o.Batch, "batch", 500, "jobs in one POST of the batch phase")
 	flags.IntVar(&o.Singles, "clients", 64, "clients that send single POSTs")
 	flags.StringVar(&o.Dir, "dir", os.TempDir(), "make the server's temporary directory in this `directory`")
-	cmd.AddCommand(c.benchWorkerCommand())
+	cmd.AddCommand(c.benchBacklogCommand(), c.benchIsolationCommand(), c.benchWorkerCommand())
 	return cmd
 }
 
@@ -58,14 +58,9 @@ func (c *cli) bench(ctx context.Context, o bench.Options) error {
 	if o.Jobs < 1 || o.Concurrency < 1 || o.Batch < 1 || o.Singles < 1 || o.Payload < 16 {
 		return usagef("--jobs, --concurrency, --batch and --clients must be at least 1, --payload at least 16")
 	}
-	executable, err := os.Executable()
+	progress, err := c.benchProgress(&o.Executable, &o.Progress)
 	if err != nil {
-		return failure{"this binary cannot find itself: " + err.Error()}
-	}
-	progress := c.term.Progress()
-	o.Executable = executable
-	o.Progress = func(phase string, done, all int) {
-		progress.Update("%s: %d of %d (%d %%)", phase, done, all, 100*done/all)
+		return err
 	}
 	report, err := bench.Run(ctx, o)
 	progress.Done()

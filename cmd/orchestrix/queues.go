@@ -58,7 +58,7 @@ func (c *cli) queuesSetCommand() *cobra.Command {
 	var initialDelay, maxDelay, maxDuration string
 	cmd := &cobra.Command{
 		Use: "set <name>", Short: "Configure a queue, replacing its configuration", Args: cobra.ExactArgs(1),
-		Long:    "Configure a queue, replacing its configuration: what is not given is the server's default again.",
+		Long:    "Configure a queue, replacing its configuration: what is not given is the\nserver's default again.",
 		Example: indent("orchestrix queues set emails --concurrency 20 --retry-max-attempts 5 --retry-initial-delay 10s"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			retry.Backoff = job.Backoff(backoff)

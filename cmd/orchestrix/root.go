@@ -57,9 +57,9 @@ server pushes it to a worker as a signed HTTP request, retries it until it
 succeeds or is dead, and shows all of it.
 
 Start here:
-  orchestrix dev                       a server, a sample worker and sample jobs at once
-  orchestrix serve                     the server alone, on http://127.0.0.1:8080
-  orchestrix listen --queue emails     a local worker that prints what it receives
+  orchestrix dev                     a server, a sample worker and sample jobs
+  orchestrix serve                   the server alone, on http://127.0.0.1:8080
+  orchestrix listen --queue emails   a local worker that prints what it receives
   orchestrix enqueue --queue emails '{"to":"ada@example.com"}'
   orchestrix jobs list
 

@@ -83,17 +83,17 @@ func (p *Phase) setCPU(before, after usage) {
 
 // bare posts the payload to the worker, as plainly as net/http can.
 func (b *bench) bare(ctx context.Context) (details, error) {
-	post := b.poster(b.Concurrency, b.worker.url+"/bare")
-	return details{}, b.each(ctx, "bare", b.Concurrency, b.Jobs, func(int) error { return post(ctx, b.payload) })
+	post := poster(b.Concurrency, b.worker.url+"/bare")
+	return details{}, each(ctx, b.Progress, "bare", b.Concurrency, b.Jobs, func(int) error { return post(ctx, b.payload) })
 }
 
 // batches enqueues in batches and waits until all have succeeded.
 func (b *bench) batches(ctx context.Context) (details, error) {
-	post := b.poster(posters, b.server.url+"/v1/jobs/batch")
+	post := poster(posters, b.server.url+"/v1/jobs/batch")
 	began := time.Now()
 	n := (b.Jobs + b.Batch - 1) / b.Batch
-	err := b.each(ctx, "batches", posters, n, func(i int) error {
-		return post(ctx, batchBody(b.payload, min(b.Batch, b.Jobs-i*b.Batch)))
+	err := each(ctx, b.Progress, "batches", posters, n, func(i int) error {
+		return post(ctx, batchBody(batchQueue, b.payload, min(b.Batch, b.Jobs-i*b.Batch)))
 	})
 	d := details{accepted: time.Since(began)}
 	if err != nil {
@@ -104,11 +104,11 @@ func (b *bench) batches(ctx context.Context) (details, error) {
 
 // singles enqueues one job with each POST and waits until all have succeeded.
 func (b *bench) singles(ctx context.Context) (details, error) {
-	post := b.poster(b.Singles, b.server.url+"/v1/jobs")
+	post := poster(b.Singles, b.server.url+"/v1/jobs")
 	body := jobBody(nil, singleQueue, b.payload)
 	d := details{posts: make([]time.Duration, b.Jobs)}
 	began := time.Now()
-	err := b.each(ctx, "singles", b.Singles, b.Jobs, func(i int) error {
+	err := each(ctx, b.Progress, "singles", b.Singles, b.Jobs, func(i int) error {
 		sent := time.Now()
 		err := post(ctx, body)
 		d.posts[i] = time.Since(sent)
@@ -122,7 +122,7 @@ func (b *bench) singles(ctx context.Context) (details, error) {
 }
 
 // each calls do for 0 to n-1 from so many goroutines, until one fails.
-func (b *bench) each(ctx context.Context, phase string, at, n int, do func(i int) error) error {
+func each(ctx context.Context, progress func(string, int, int), phase string, at, n int, do func(i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var next atomic.Int64
@@ -145,14 +145,14 @@ func (b *bench) each(ctx context.Context, phase string, at, n int, do func(i int
 		case <-done:
 			return context.Cause(ctx)
 		case <-tick.C:
-			b.Progress(phase, min(int(next.Load()), n), n)
+			progress(phase, min(int(next.Load()), n), n)
 		}
 	}
 }
 
 // poster returns a function that posts a body to url over at most so many
 // connections.
-func (b *bench) poster(connections int, url string) func(context.Context, []byte) error {
+func poster(connections int, url string) func(context.Context, []byte) error {
 	h := &http.Client{Transport: &http.Transport{MaxIdleConns: connections, MaxIdleConnsPerHost: connections, DisableCompression: true}}
 	return func(ctx context.Context, body []byte) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
@@ -202,16 +202,24 @@ func (b *bench) untilSucceeded(ctx context.Context, phase, queue string) error {
 
 func (b *bench) counts(ctx context.Context) (Counts, error) {
 	var c Counts
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.worker.url+"/counts", nil)
+	return c, getJSON(ctx, b.worker.url+"/counts", &c)
+}
+
+// getJSON reads what a worker reports.
+func getJSON(ctx context.Context, url string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return c, err
+		return err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return c, err
+		return err
 	}
 	defer resp.Body.Close()
-	return c, json.NewDecoder(resp.Body).Decode(&c)
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: %s", url, resp.Status)
+	}
+	return json.NewDecoder(resp.Body).Decode(into)
 }
 
 // payload returns a JSON object of exactly that size, at least 16 bytes.
@@ -220,14 +228,14 @@ func payload(size int) []byte {
 	return []byte(`{"data":"` + string(bytes.Repeat([]byte("x"), max(size, 16)-len(frame))) + `"}`)
 }
 
-func batchBody(payload []byte, n int) []byte {
+func batchBody(queue string, payload []byte, n int) []byte {
 	body := make([]byte, 0, n*(len(payload)+80)+16)
 	body = append(body, `{"jobs":[`...)
 	for i := range n {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = jobBody(body, batchQueue, payload)
+		body = jobBody(body, queue, payload)
 	}
 	return append(body, `]}`...)
 }

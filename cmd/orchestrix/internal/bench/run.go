@@ -2,9 +2,7 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"os"
 	"runtime"
 	"time"
 
@@ -81,8 +79,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	secret := webhook.NewSecret().Reveal()
 	b := &bench{Options: o, payload: payload(o.Payload)}
 	var err error
-	plain := func(line string) (string, error) { return checkURL(line) }
-	if b.worker, err = start(ctx, o.Executable, plain, "bench", "worker", "--secret", secret); err != nil {
+	if b.worker, err = startWorker(ctx, o.Executable, secret); err != nil {
 		return nil, err
 	}
 	defer b.worker.stop()
@@ -107,20 +104,12 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 
 // pipeline starts a server on an empty directory and measures both ways in.
 func (b *bench) pipeline(ctx context.Context, secret string, report *Report) error {
-	dir, err := os.MkdirTemp(b.Dir, "orchestrix-bench-")
+	server, err := startServer(ctx, b.Executable, b.Dir)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	b.server, err = start(ctx, b.Executable, serverURL, "serve", "-o", "json", "--store", "embedded:"+dir,
-		"--listen", "127.0.0.1:0", "--allow-cidr", "127.0.0.0/8", "--log-level", "warn", "--drain-grace", "5s")
-	if err != nil {
-		return err
-	}
-	defer b.server.stop()
-	if b.api, err = client.New(b.server.url, client.WithRetries(0)); err != nil {
-		return err
-	}
+	defer server.stop()
+	b.server, b.api = server.process, server.api
 	if err := b.prepare(ctx, secret); err != nil {
 		return err
 	}
@@ -135,24 +124,6 @@ func (b *bench) pipeline(ctx context.Context, secret string, report *Report) err
 	}
 	report.Phases = append(report.Phases, singles)
 	return b.check(ctx)
-}
-
-// serverURL reads the first line of serve -o json.
-func serverURL(line string) (string, error) {
-	var said struct {
-		URL string `json:"url"`
-	}
-	if err := json.Unmarshal([]byte(line), &said); err != nil {
-		return "", err
-	}
-	return checkURL(said.URL)
-}
-
-func checkURL(text string) (string, error) {
-	if _, err := client.New(text); err != nil {
-		return "", err
-	}
-	return text, nil
 }
 
 // prepare registers the worker and gives the queues the bare loop's

@@ -48,6 +48,7 @@ func ServeWorker(ctx context.Context, secret string, out io.Writer) error {
 	mux.HandleFunc("POST /bare", w.bare)
 	mux.HandleFunc("POST /signed", w.signed)
 	mux.HandleFunc("GET /counts", w.report)
+	newTimings(&w.verifier).serve(mux)
 	server, err := receiver.Listen("127.0.0.1:0", mux)
 	if err != nil {
 		return err

@@ -47,7 +47,7 @@ func summarize(r *round, samples []Sample, strict bool) Summary {
 func lineOf(r *round, s *Sample, strict bool) Line {
 	line := Line{Type: s.Job.Type, Queue: s.Job.Queue, Shows: s.Shows, Ended: map[string]int{}, Expected: "an end", OK: true}
 	if strict {
-		line.Expected = fmt.Sprintf("%s after %s", s.Status, attempts(s.Attempts))
+		line.Expected = fmt.Sprintf("%s, %s", s.Status, attempts(s.Attempts))
 	}
 	for _, t := range r.jobs {
 		if t.sample.Job.Type != s.Job.Type {

@@ -79,15 +79,17 @@ func queueTable(queues []client.Queue) terminal.Table {
 	return t
 }
 
+// latestTable has what is least needed at the right, where a narrow terminal
+// cuts it off.
 func latestTable(jobs []client.Job) terminal.Table {
-	t := terminal.Table{Header: []string{"latest jobs", "queue", "type", "key", "status", "attempts", "last error"}, Right: []int{5}, Status: 4}
+	t := terminal.Table{Header: []string{"status", "type", "queue", "attempts", "latest jobs", "last error"}, Right: []int{3}, Status: 0}
 	for i := range jobs {
 		j := &jobs[i]
 		why := ""
 		if j.Status != job.Succeeded.String() {
 			why = lastError(j)
 		}
-		t.Rows = append(t.Rows, []string{j.ID, j.Queue, j.Type, j.Key, j.Status, strconv.Itoa(j.Attempt), why})
+		t.Rows = append(t.Rows, []string{j.Status, j.Type, j.Queue, strconv.Itoa(j.Attempt), j.ID, why})
 	}
 	return t
 }
@@ -97,16 +99,17 @@ func WriteSummary(t *terminal.Terminal, s Summary) error {
 	if t.JSON {
 		return t.WriteJSON(s)
 	}
+	// The verdict stands first, where no terminal cuts it off.
 	table := terminal.Table{
-		Header: []string{"type", "queue", "what it shows", "jobs", "attempts", "ended", "expected", "ok"},
-		Right:  []int{3, 4}, Status: 7,
+		Header: []string{"ok", "type", "what it shows", "jobs", "attempts", "ended", "expected"},
+		Right:  []int{3, 4}, Status: 0,
 	}
 	for _, l := range s.Lines {
 		ok := "yes"
 		if !l.OK {
 			ok = "no"
 		}
-		table.Rows = append(table.Rows, []string{l.Type, l.Queue, l.Shows, strconv.Itoa(l.Jobs), strconv.Itoa(l.Attempts), l.ended(), l.Expected, ok})
+		table.Rows = append(table.Rows, []string{ok, l.Type, l.Shows, strconv.Itoa(l.Jobs), strconv.Itoa(l.Attempts), l.ended(), l.Expected})
 	}
 	return t.WriteTable(table)
 }

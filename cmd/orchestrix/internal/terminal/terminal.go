@@ -81,6 +81,9 @@ func (t *Terminal) WriteJSON(v any) error {
 
 // Note tells the person something that is not part of the result.
 func (t *Terminal) Note(format string, args ...any) {
+	if t.LiveErr { // over a "^C" that the terminal has echoed
+		format = "\r\x1b[K" + format
+	}
 	fmt.Fprintf(t.Err, format+"\n", args...)
 }
 
@@ -100,12 +103,22 @@ func (t *Terminal) WriteTable(table Table) error {
 	return err
 }
 
-// Render returns the table as text without a final line break.
+// Render returns the table as text without a final line break. Where it is too
+// wide for the terminal it moves together, and is cut at the right where that
+// is not enough.
 func (t *Terminal) Render(in Table) string {
+	out := t.render(in, "  ")
+	if width := t.Width(); width > 0 && text.LongestLineLen(out) >= width {
+		return t.render(in, " ")
+	}
+	return out
+}
+
+func (t *Terminal) render(in Table, gap string) string {
 	w := table.NewWriter()
 	style := table.StyleLight
 	style.Options = table.OptionsNoBordersAndSeparators
-	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", gap
 	style.Format.Header = text.FormatDefault
 	style.Size.WidthMax = t.Width()
 	w.SetStyle(style)

@@ -1,0 +1,70 @@
+package bench
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Sample is one measurement of a number of jobs.
+type Sample struct {
+	Jobs int           `json:"jobs"`
+	Wall time.Duration `json:"wall_ns"`
+	Rate float64       `json:"jobs_per_second"`
+	// CPU is microseconds of the server per job; 0 where the system does not
+	// tell.
+	CPU float64 `json:"server_cpu_us_per_job"`
+}
+
+// sample measures how long run takes and what CPU time the server uses. run
+// returns the number of jobs.
+func (s *server) sample(run func() (jobs int, err error)) (Sample, error) {
+	before, known := s.cpu()
+	began := time.Now()
+	jobs, err := run()
+	wall := time.Since(began)
+	if err != nil {
+		return Sample{}, err
+	}
+	out := Sample{Jobs: jobs, Wall: wall, Rate: float64(jobs) / wall.Seconds()}
+	if after, err := s.cpu(); err == nil && known == nil {
+		out.CPU = (after - before).Seconds() * 1e6 / float64(jobs)
+	}
+	return out, nil
+}
+
+func rateOf(s Sample) float64 { return s.Rate }
+func cpuOf(s Sample) float64  { return s.CPU }
+
+// medianOf returns the median of one number of each sample.
+func medianOf[S any, N cmp.Ordered](samples []S, of func(S) N) N {
+	numbers := make([]N, len(samples))
+	for i, s := range samples {
+		numbers[i] = of(s)
+	}
+	return quantile(numbers, 0.5)
+}
+
+// medianRatio returns the median of a number's ratio to that of the same round
+// of base. What disturbs a machine for longer than a round disturbs both of it.
+// It is 0 where nothing was measured.
+func medianRatio[S any, N ~int64 | ~float64](samples, base []S, of func(S) N) float64 {
+	ratios := make([]float64, 0, len(samples))
+	for i := range min(len(samples), len(base)) {
+		if b := of(base[i]); b > 0 {
+			ratios = append(ratios, float64(of(samples[i]))/float64(b))
+		}
+	}
+	return quantile(ratios, 0.5)
+}
+
+// quantile returns the number below which a part q, from 0 to 1, of the numbers
+// lies: always one of them, the zero value where there are none. It sorts them.
+func quantile[N cmp.Ordered](numbers []N, q float64) N {
+	if len(numbers) == 0 {
+		var zero N
+		return zero
+	}
+	slices.Sort(numbers)
+	return numbers[min(int(q*float64(len(numbers))), len(numbers)-1)]
+}
