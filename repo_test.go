@@ -41,7 +41,7 @@ var mayImport = map[string][]string{
 	"store/engine":  {"store/engine", "store/engine/model"}, // bytes only: no job
 	"store":         {"store/engine", "job"},
 	"dispatcher":    {"store", "store/engine", "webhook/...", "job"}, // the contract, never an engine
-	"observability": {"store/engine", "job"}, // the contract, which it meters
+	"observability": {"store/engine", "job"},                         // the contract, which it meters
 	"control":       {"dispatcher", "store", "store/engine", "webhook/...", "job", "observability"},
 	"api":           {"api/...", "control", "webhook", "job", "observability"},
 	"client":        {"webhook", "job"},
