@@ -29,6 +29,8 @@ const (
 	// maxPooled is the largest buffer that is kept for the next request, so that
 	// one large batch does not stay in memory for ever.
 	maxPooled = 4 << 20
+	// maxPooledJobs is the same for the jobs of a batch.
+	maxPooledJobs = 2000
 
 	idempotencyHeader = "Idempotency-Key"
 )
@@ -37,6 +39,7 @@ const (
 type scratch struct {
 	body   bytes.Buffer
 	reader reader
+	jobs   []control.NewJob
 	answer []byte
 }
 
@@ -46,6 +49,9 @@ func (s *scratch) release() {
 	if s.body.Cap() <= maxPooled {
 		s.body.Reset()
 		s.reader.reset(nil, false)
+		if clear(s.jobs); cap(s.jobs) > maxPooledJobs {
+			s.jobs = nil
+		}
 		scratches.Put(s)
 	}
 }
@@ -155,7 +161,7 @@ func (a *api) enqueueBatch(g *gin.Context) {
 		a.fail(g, err)
 		return
 	}
-	b := batchOf(&s.reader, s.body.Bytes())
+	b := s.batch()
 	outcomes, err := b.enqueue(ctx, a)
 	if err != nil {
 		a.fail(g, err)
@@ -185,10 +191,12 @@ var batchObject = object[batch]{
 	}},
 }
 
-func batchOf(r *reader, body []byte) *batch {
-	b := &batch{reader: r, body: body}
-	r.reset(body, false)
-	batchObject.read(r, b)
+// batch decodes the body.
+func (s *scratch) batch() *batch {
+	b := &batch{reader: &s.reader, body: s.body.Bytes(), jobs: s.jobs[:0]}
+	s.reader.reset(b.body, false)
+	batchObject.read(&s.reader, b)
+	s.jobs = b.jobs
 	return b
 }
 

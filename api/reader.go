@@ -105,6 +105,14 @@ func (r *reader) text() (string, bool) {
 		r.wrong("a string")
 		return "", false
 	}
+	return string(r.scan.Text()), r.scan.Err() == nil
+}
+
+// word is text that is likely the same as in the job before.
+func (r *reader) word() (string, bool) {
+	if r.scan.Peek() != jsonscan.String {
+		return r.text()
+	}
 	return r.intern(r.scan.Text()), r.scan.Err() == nil
 }
 
@@ -210,6 +218,9 @@ func (r *reader) texts(m map[string]string) map[string]string {
 	var seen map[string]bool
 	for r.scan.Enter(jsonscan.Object); r.scan.Next(jsonscan.Object); {
 		name := string(r.scan.Key())
+		if r.scan.Err() != nil {
+			break
+		}
 		r.push(shownName(name))
 		if seen[name] {
 			r.bad("is there twice")

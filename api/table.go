@@ -44,6 +44,9 @@ func (o *object[T]) read(r *reader, into *T) {
 	var seen uint64
 	for r.scan.Enter(jsonscan.Object); r.scan.Next(jsonscan.Object); {
 		key := r.scan.Key()
+		if r.scan.Err() != nil {
+			break
+		}
 		i := o.index(key)
 		if i < 0 {
 			r.skip(shownName(string(key)), "is not known")
@@ -145,6 +148,12 @@ func text[T any, S ~string](name string, at func(*T) *S, notEmpty string, s *hum
 		v, ok := r.text()
 		return S(v), ok
 	}, notEmpty, s)
+}
+
+// word is text of which there are few: see reader.intern.
+func word[T any](name string, at func(*T) *string, notEmpty string, s *huma.Schema) field[T] {
+	s.Type = huma.TypeString
+	return value(name, at, (*reader).word, notEmpty, s)
 }
 
 func integer[T any](name string, at func(*T) *int, notZero string, s *huma.Schema) field[T] {

@@ -296,7 +296,9 @@ func (s *Scanner) number() {
 		s.pos++
 	}
 	if s.byte() == '0' {
-		s.pos++
+		if s.pos++; isDigit(s.byte()) {
+			s.fail("a number must not begin with 0")
+		}
 	} else {
 		s.digits()
 	}
