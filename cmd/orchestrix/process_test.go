@@ -52,8 +52,7 @@ func TestDevExit(t *testing.T) {
 	}
 }
 
-// A worker that answers otherwise than the sample one ends the jobs otherwise,
-// and dev must say so.
+// Samples that get no time to end have not ended as expected, and dev says so.
 func TestDevExitFails(t *testing.T) {
 	t.Parallel()
 	out, err := process(t, "dev", "--exit", "--timeout", "1ms")
