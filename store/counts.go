@@ -1,12 +1,10 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/orchestrix/orchestrix/job"
 	"github.com/orchestrix/orchestrix/store/engine"
@@ -117,58 +115,3 @@ func (s *Store) queues(ctx context.Context, shard int, after string, limit int) 
 
 // countChunk is how many counters are read at once.
 const countChunk = 1_000
-
-// oldestKeys bounds how many keys of a lane OldestWaiting looks at.
-const oldestKeys = 32
-
-// OldestWaiting returns the time of creation of the oldest job that stands in a
-// lane of the queue, zero where there is none. Of a lane with many keys it
-// looks at the heads of the first 32.
-func (s *Store) OldestWaiting(ctx context.Context, queue string) (time.Time, error) {
-	shard := s.ShardOf(queue)
-	var tags []laneTag
-	for _, p := range job.Priorities() {
-		for _, adHoc := range []bool{false, true} {
-			heads, err := s.laneHeads(ctx, shard, Lane{queue, p, adHoc}, oldestKeys)
-			if err != nil {
-				return time.Time{}, fmt.Errorf("store: oldest waiting of queue %q: %w", queue, err)
-			}
-			tags = append(tags, heads...)
-		}
-	}
-	ids := make([]job.ID, len(tags))
-	for i := range tags {
-		ids[i] = tags[i].id
-	}
-	jobs, err := s.jobs(ctx, shard, ids)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("store: oldest waiting of queue %q: %w", queue, err)
-	}
-	var oldest time.Time
-	for _, t := range tags {
-		if j := jobs[t.id]; t.live(j) {
-			oldest = earliest(oldest, j.CreatedAt)
-		}
-	}
-	return oldest, nil
-}
-
-// laneHeads returns the first entry of each of a lane's first keys.
-func (s *Store) laneHeads(ctx context.Context, shard int, l Lane, limit int) (heads []laneTag, err error) {
-	prefix := appendLanePrefix(nil, l)
-	end := after(prefix)
-	for from := prefix; len(heads) < limit; {
-		entries, err := s.engine.Scan(ctx, shard, engine.Range{From: from, To: end, Limit: 1})
-		if err != nil || len(entries) == 0 {
-			return heads, err
-		}
-		tag, err := parseLaneTag(entries[0].Value)
-		if err != nil {
-			return nil, err
-		}
-		heads = append(heads, tag)
-		stem := entries[0].Key[:len(entries[0].Key)-seqLength]
-		from = after(bytes.Clone(stem))
-	}
-	return heads, nil
-}

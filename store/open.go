@@ -16,6 +16,7 @@ type Store struct {
 	ttl       time.Duration
 	enqueued  func(Arrivals)
 	combiners []combiner
+	passed    passed
 }
 
 // Option changes how a Store works.

@@ -44,6 +44,7 @@ func (s *Store) Own(ctx context.Context, shard int, nonce engine.Nonce, lease ti
 	}
 	o := &Owner{store: s, shard: shard, fence: head.Fence, commit: head.Commit}
 	o.tracker.init(head.Seq)
+	s.passed.forget()
 	return o, nil
 }
 
