@@ -2,6 +2,7 @@ package bench
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"time"
 )
@@ -19,18 +20,59 @@ type Sample struct {
 // sample measures how long run takes and what CPU time the server uses. run
 // returns the number of jobs.
 func (s *server) sample(run func() (jobs int, err error)) (Sample, error) {
-	before, known := s.cpu()
-	began := time.Now()
+	began := s.mark()
 	jobs, err := run()
-	wall := time.Since(began)
 	if err != nil {
 		return Sample{}, err
 	}
-	out := Sample{Jobs: jobs, Wall: wall, Rate: float64(jobs) / wall.Seconds()}
-	if after, err := s.cpu(); err == nil && known == nil {
-		out.CPU = (after - before).Seconds() * 1e6 / float64(jobs)
+	return s.since(began, jobs), nil
+}
+
+// mark is a moment in a server's life. cpu is negative where the system does not
+// tell.
+type mark struct {
+	at  time.Time
+	cpu time.Duration
+}
+
+func (s *server) mark() mark {
+	cpu, err := s.cpu()
+	if err != nil {
+		cpu = -1
 	}
-	return out, nil
+	return mark{time.Now(), cpu}
+}
+
+// since returns what that many jobs have taken from a moment until now.
+func (s *server) since(m mark, jobs int) Sample {
+	now := s.mark()
+	wall := now.at.Sub(m.at)
+	out := Sample{Jobs: jobs, Wall: wall, Rate: float64(jobs) / wall.Seconds()}
+	if m.cpu >= 0 && now.cpu >= 0 {
+		out.CPU = (now.cpu - m.cpu).Seconds() * 1e6 / float64(jobs)
+	}
+	return out
+}
+
+// settle waits until a server that is not asked for anything does nothing:
+// until it has used less than a twentieth of a core for a while, at most a
+// minute.
+func (s *server) settle(ctx context.Context) error {
+	const look, calm, most = 250 * time.Millisecond, 4, time.Minute
+	last := s.mark()
+	for idle, end := 0, last.at.Add(most); idle < calm && last.at.Before(end); {
+		select {
+		case <-time.After(look):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		now := s.mark()
+		if idle++; now.cpu-last.cpu > now.at.Sub(last.at)/20 {
+			idle = 0
+		}
+		last = now
+	}
+	return nil
 }
 
 func rateOf(s Sample) float64 { return s.Rate }
