@@ -45,14 +45,14 @@ func New(ctx context.Context, config Config) (*App, error) {
 	a := &App{config: config.withDefaults()}
 	a.log, a.metrics = a.config.Logger, observability.NewMetrics(a.config.Version)
 	if err := a.assemble(ctx); err != nil {
-		return nil, errors.Join(err, a.Close())
+		return nil, errors.Join(err, a.Close(ctx))
 	}
 	return a, nil
 }
 
 func (a *App) assemble(ctx context.Context) error {
 	// The address first: to fail on it costs nothing.
-	if err := a.listen(); err != nil {
+	if err := a.listen(ctx); err != nil {
 		return err
 	}
 	st, durability, err := a.openStore()
@@ -111,17 +111,23 @@ func (a *App) assembleControl(ctx context.Context, st *store.Store, guard *push.
 	if _, err := a.control.Load(control.As(ctx, control.Root())); err != nil {
 		return fmt.Errorf("load the configuration from the store: %w", err)
 	}
-	a.metrics.Watch(observability.Sources{
-		Enqueues:   func() observability.Enqueues { return observability.Enqueues(a.control.Totals()) },
-		Pushes:     func() observability.Pushes { return observability.Pushes(a.dispatch.Totals()) },
-		StoreBytes: func() int64 { return stored(st) },
-	})
+	a.watch(ctx, st)
 	return a.assembleServer()
 }
 
+// watch has the metrics read what the parts count.
+func (a *App) watch(ctx context.Context, st *store.Store) {
+	ctx = context.WithoutCancel(ctx) // which ends before the App does
+	a.metrics.Watch(observability.Sources{
+		Enqueues:   func() observability.Enqueues { return observability.Enqueues(a.control.Totals()) },
+		Pushes:     func() observability.Pushes { return observability.Pushes(a.dispatch.Totals()) },
+		StoreBytes: func() int64 { return stored(ctx, st) },
+	})
+}
+
 // stored returns the bytes that the store takes, -1 where it does not tell.
-func stored(st *store.Store) int64 {
-	usage, err := st.Usage(context.Background())
+func stored(ctx context.Context, st *store.Store) int64 {
+	usage, err := st.Usage(ctx)
 	if err != nil {
 		return -1
 	}
@@ -163,7 +169,7 @@ func (a *App) Run(ctx context.Context) error {
 		if ctx.Err() != nil { // told to end before it had begun
 			err = nil
 		}
-		return errors.Join(err, a.Close())
+		return errors.Join(err, a.Close(ctx))
 	}
 	a.onClose("dispatcher", a.drain)
 	a.onClose("HTTP server", a.shutdown)
@@ -177,7 +183,7 @@ func (a *App) Run(ctx context.Context) error {
 	case err = <-served:
 		err = fmt.Errorf("serve %s: %w", a.Addr(), err)
 	}
-	return errors.Join(err, a.Close())
+	return errors.Join(err, a.Close(ctx))
 }
 
 // drain finishes the pushes under way. That some outlast the grace is no
@@ -202,10 +208,11 @@ func (a *App) onClose(name string, run func(context.Context) error) {
 	a.cleanups = append(a.cleanups, cleanup{name, run})
 }
 
-// Close runs the clean-ups, the last one first, within the grace. It is for an
-// App that is not run; Run does it at its end. A second Close does nothing.
-func (a *App) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), a.config.DrainGrace)
+// Close runs the clean-ups, the last one first, within the grace. It is what
+// comes after the end of ctx, and does not end with it. It is for an App that is
+// not run; Run does it at its end. A second Close does nothing.
+func (a *App) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.config.DrainGrace)
 	defer cancel()
 	var errs []error
 	for len(a.cleanups) > 0 {

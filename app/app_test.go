@@ -32,7 +32,7 @@ func TestHappyPath(t *testing.T) {
 	if string(j.Payload) != string(payload) {
 		t.Errorf("payload = %s", j.Payload)
 	}
-	if j.Attempt != 1 || len(j.Attempts) != 1 || j.Attempts[0].StatusCode != 200 || j.Attempts[0].Worker != "mailer" {
+	if j.Attempt != 1 || len(j.Attempts) != 1 || j.Attempts[0].StatusCode != http.StatusOK || j.Attempts[0].Worker != "mailer" {
 		t.Errorf("attempts = %+v", j.Attempts)
 	}
 	p := w.received()[0]

@@ -46,7 +46,7 @@ func config(dir string) app.Config {
 	c := app.Defaults()
 	c.Store, c.Listen, c.Shards = "embedded:"+dir, "127.0.0.1:0", 4
 	c.AllowCIDR = []string{"127.0.0.0/8", "::1/128"}
-	c.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	c.Logger = slog.New(slog.DiscardHandler)
 	return c
 }
 

@@ -1,7 +1,15 @@
 package app_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
+	"math/big"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -141,7 +149,7 @@ func TestCloseWithoutRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := a.Close(); err != nil {
+		if err := a.Close(t.Context()); err != nil {
 			t.Errorf("Close: %v", err)
 		}
 	}
@@ -232,4 +240,68 @@ func TestDrainGraceIsBounded(t *testing.T) {
 	if got := outcomes(j); len(got) != 2 || got[0] != "lost" {
 		t.Errorf("outcomes = %v, want lost, succeeded", got)
 	}
+}
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := config(filepath.Join(dir, "data"))
+	c.TLSCert, c.TLSKey = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	if _, err := app.New(deadline(t), c); err == nil || !strings.Contains(err.Error(), "--tls-cert") {
+		t.Fatalf("without the files: %v", err)
+	}
+	pool := writeCertificate(t, c.TLSCert, c.TLSKey)
+	h := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true}}
+	s := start(t, c)
+	if !strings.HasPrefix(s.app.URL(), "https://") {
+		t.Errorf("URL = %s", s.app.URL())
+	}
+	api, err := client.New(s.app.URL(), client.WithHTTPClient(h), client.WithRetries(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := api.Ready(deadline(t)); err != nil {
+		t.Errorf("over TLS: %v", err)
+	}
+	plain := strings.Replace(s.app.URL(), "https:", "http:", 1)
+	unencrypted, err := client.New(plain, client.WithHTTPClient(h), client.WithRetries(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unencrypted.Ready(deadline(t)); err == nil {
+		t.Error("the port answers without TLS")
+	}
+}
+
+// writeCertificate makes a self-signed certificate for 127.0.0.1.
+func writeCertificate(t *testing.T, cert, key string) *x509.CertPool {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: keyDER}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(parsed)
+	return pool
 }

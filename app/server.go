@@ -15,8 +15,8 @@ import (
 // Those that wait for a job would use up the grace of the pushes.
 const requestGrace = 5 * time.Second
 
-func (a *App) listen() error {
-	l, err := net.Listen("tcp", a.config.Listen)
+func (a *App) listen(ctx context.Context) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", a.config.Listen)
 	if err != nil {
 		return fmt.Errorf("--listen %s: %w; choose another address, or stop what has it", a.config.Listen, err)
 	}

@@ -72,7 +72,7 @@ func (c *cli) dev(ctx context.Context, f devFlags, urls []string) error {
 	}
 	defer remove()
 	config := app.Defaults()
-	config.Store, config.Listen, config.Logger, config.Version = "embedded:"+dir, devListen(f), logger, version()
+	config.Store, config.Listen, config.Logger, config.Version = "embedded:"+dir, devListen(ctx, f), logger, version()
 	config.AllowCIDR = append(loopback(), f.allow...)
 	config.DrainGrace = 5 * time.Second // samples take at most 300 ms
 	a, err := c.newApp(ctx, config)
@@ -144,7 +144,7 @@ func devDir(dir string) (string, func(), error) {
 
 // devListen is the usual address where it is free, so that the examples of the
 // documentation work as they are; --exit is for scripts, and takes any.
-func devListen(f devFlags) string {
+func devListen(ctx context.Context, f devFlags) string {
 	switch {
 	case f.listen != "":
 		return f.listen
@@ -152,10 +152,9 @@ func devListen(f devFlags) string {
 		return "127.0.0.1:0"
 	}
 	usual := app.Defaults().Listen
-	l, err := net.Listen("tcp", usual)
-	if err != nil {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", usual)
+	if err != nil || l.Close() != nil {
 		return "127.0.0.1:0"
 	}
-	l.Close()
 	return usual
 }

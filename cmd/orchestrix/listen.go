@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -93,7 +94,7 @@ func (c *cli) listen(ctx context.Context, f listenFlags) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	l := &listener{c: c, f: f, done: stop}
-	server, err := receiver.Listen(f.addr, &receiver.Receiver{
+	server, err := receiver.Listen(ctx, f.addr, &receiver.Receiver{
 		Verifier: &webhook.Verifier{Secrets: []webhook.Secret{secret}}, Handle: l.handle, Refused: l.refused,
 	})
 	if err != nil {
@@ -101,12 +102,11 @@ func (c *cli) listen(ctx context.Context, f listenFlags) error {
 	}
 	unregister, err := l.register(ctx, server, secret)
 	if err != nil {
-		server.Close(0)
-		return err
+		return errors.Join(err, server.Close(ctx, 0))
 	}
 	<-ctx.Done()
 	unregister()
-	return server.Close(5 * time.Second)
+	return server.Close(ctx, 5*time.Second)
 }
 
 func secretOf(text string) (webhook.Secret, error) {
@@ -178,7 +178,9 @@ func (l *listener) print(p *receiver.Push, status int) {
 	defer l.mu.Unlock()
 	if l.c.term.JSON {
 		line := receivedLine{p.ReceivedAt.UTC(), p.ID, p.Queue, p.Type, p.Key, p.Attempt, status, string(p.Body)}
-		json.NewEncoder(l.c.stdout).Encode(line) // there is nobody to tell that nobody reads
+		if err := json.NewEncoder(l.c.stdout).Encode(line); err != nil {
+			l.done() // nobody reads
+		}
 	} else {
 		fmt.Fprintf(l.c.stdout, "%s  %s  %s/%s  attempt %d/%d  -> %s  %s\n", p.ReceivedAt.Format("15:04:05.000"),
 			p.ID, p.Queue, p.Type, p.Attempt, p.MaxAttempts, l.c.term.Paint(fmt.Sprint(status)), oneLine(string(p.Body), 100))

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"flag"
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -65,7 +64,7 @@ func startServer(t *testing.T) string {
 	config := app.Defaults()
 	config.Store, config.Listen, config.Shards = "memory:", "127.0.0.1:0", 2
 	config.AllowCIDR = loopback()
-	config.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	config.Logger = slog.New(slog.DiscardHandler)
 	a, err := app.New(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)

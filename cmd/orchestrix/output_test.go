@@ -177,11 +177,11 @@ func (c *cli) checkReach(t *testing.T, addr string) error {
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	url := startServer(t)
-	target, err := receiver.Listen("127.0.0.1:0", nil)
+	target, err := receiver.Listen(t.Context(), "127.0.0.1:0", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer target.Close(0)
+	defer target.Close(t.Context(), 0)
 	if r := command(t, "", "workers", "set", "--server", url, "near", "--url", target.URL(), "--queue", "q"); r.code != exitOK {
 		t.Fatal(r.err)
 	}

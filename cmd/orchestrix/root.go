@@ -15,20 +15,19 @@ import (
 
 // cli is what all commands of one run share.
 type cli struct {
-	stdin    io.Reader
-	stdout   io.Writer
-	stderr   io.Writer
-	server   string
-	apiKey   string
-	output   string
-	term     *terminal.Terminal
-	boundary map[string]bool
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	server string
+	apiKey string
+	output string
+	term   *terminal.Terminal
 }
 
 // run carries out one command line and returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr}
-	root := c.root()
+	root := c.root() //nolint:contextcheck // cobra hands the context to each command
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

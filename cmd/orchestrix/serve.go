@@ -107,7 +107,7 @@ func (c *cli) serve(ctx context.Context, config app.Config, log logFlags) error 
 		return err
 	}
 	if err := c.sayListening(a.URL()); err != nil {
-		return errors.Join(err, a.Close())
+		return errors.Join(err, a.Close(ctx))
 	}
 	return a.Run(ctx)
 }

@@ -53,6 +53,7 @@ func (w *worker) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 // is pushed at least once, at most the pushes in flight are repeated, all are
 // recorded as succeeded, and none was unsigned.
 func TestKillAndRestart(t *testing.T) {
+	t.Parallel()
 	ctx := deadline(t)
 	dir := t.TempDir()
 	secret := webhook.NewSecret()

@@ -63,5 +63,5 @@ func (t *timings) report(rw http.ResponseWriter, r *http.Request) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	json.NewEncoder(rw).Encode(t.phases[phase])
+	writeJSON(rw, t.phases[phase])
 }

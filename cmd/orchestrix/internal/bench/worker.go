@@ -49,13 +49,13 @@ func ServeWorker(ctx context.Context, secret string, out io.Writer) error {
 	mux.HandleFunc("POST /signed", w.signed)
 	mux.HandleFunc("GET /counts", w.report)
 	newTimings(&w.verifier).serve(mux)
-	server, err := receiver.Listen("127.0.0.1:0", mux)
+	server, err := receiver.Listen(ctx, "127.0.0.1:0", mux)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(out, server.URL())
 	<-ctx.Done()
-	return server.Close(time.Second)
+	return server.Close(ctx, time.Second)
 }
 
 func (w *worker) bare(rw http.ResponseWriter, r *http.Request) {
@@ -111,5 +111,12 @@ func (w *worker) report(rw http.ResponseWriter, _ *http.Request) {
 	counts := w.counts
 	counts.Distinct = len(w.ids)
 	w.mu.Unlock()
-	json.NewEncoder(rw).Encode(counts)
+	writeJSON(rw, counts)
+}
+
+// writeJSON answers with v. Whoever asked and went away needs no answer.
+func writeJSON(rw http.ResponseWriter, v any) {
+	if err := json.NewEncoder(rw).Encode(v); err != nil {
+		return
+	}
 }

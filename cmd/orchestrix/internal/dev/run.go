@@ -84,7 +84,7 @@ func (r *run) startWorkers(ctx context.Context) ([]string, error) {
 	secret := webhook.NewSecret()
 	if len(r.URLs) == 0 {
 		var err error
-		if r.worker, err = startSampleWorker(secret, r.samples); err != nil {
+		if r.worker, err = startSampleWorker(ctx, secret, r.samples); err != nil {
 			return nil, err
 		}
 		head = append(head, "worker   "+r.worker.server.URL()+" (sample, verifies each push)")
@@ -118,7 +118,9 @@ func (r *run) close(ctx context.Context) {
 		}
 	}
 	if r.worker != nil {
-		r.worker.server.Close(time.Second)
+		if err := r.worker.server.Close(ctx, time.Second); err != nil {
+			r.Terminal.Note("the sample worker: %v", err)
+		}
 	}
 }
 

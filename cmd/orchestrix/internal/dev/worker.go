@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"sync/atomic"
@@ -18,12 +19,12 @@ type sampleWorker struct {
 	pushes, refused atomic.Int64
 }
 
-func startSampleWorker(secret webhook.Secret, samples []Sample) (*sampleWorker, error) {
+func startSampleWorker(ctx context.Context, secret webhook.Secret, samples []Sample) (*sampleWorker, error) {
 	w := &sampleWorker{samples: map[string]Sample{}}
 	for _, s := range samples {
 		w.samples[s.Job.Type] = s
 	}
-	server, err := receiver.Listen("127.0.0.1:0", &receiver.Receiver{
+	server, err := receiver.Listen(ctx, "127.0.0.1:0", &receiver.Receiver{
 		Verifier: &webhook.Verifier{Secrets: []webhook.Secret{secret}},
 		Handle:   w.handle,
 		Refused:  func(http.Header, error) { w.refused.Add(1) },

@@ -62,7 +62,7 @@ func Run(ctx context.Context, o Options) []Check {
 	o.Step("server")
 	server, running := server(ctx, o)
 	o.Step("port")
-	add(port(o.Config.Listen, running))
+	add(port(ctx, o.Config.Listen, running))
 	add(server...)
 	if running {
 		o.Step("workers")

@@ -20,7 +20,7 @@ func openFiles(inFlight int) Check {
 	}
 	// The limit that counts is the hard one: Go raises the soft one by itself.
 	check := Check{"open files", OK, fmt.Sprintf("up to %d", limit.Max), ""}
-	if want := uint64(inFlight + spareFiles); uint64(limit.Max) < want {
+	if want := uint64(inFlight + spareFiles); limit.Max < want {
 		check.Result = Warning
 		check.Advice = fmt.Sprintf("--max-in-flight %d wants %d: raise the limit (ulimit -n, LimitNOFILE)", inFlight, want)
 	}

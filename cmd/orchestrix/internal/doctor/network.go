@@ -17,8 +17,8 @@ import (
 const skewed = 30 * time.Second
 
 // port says whether a server could listen on the address, or does.
-func port(listen string, running bool) Check {
-	l, err := net.Listen("tcp", listen)
+func port(ctx context.Context, listen string, running bool) Check {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
 	switch {
 	case err == nil:
 		l.Close()

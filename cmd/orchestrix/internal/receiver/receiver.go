@@ -87,9 +87,10 @@ type Server struct {
 	done     chan error
 }
 
-// Listen begins to serve h on address, such as "127.0.0.1:0".
-func Listen(address string, h http.Handler) (*Server, error) {
-	listener, err := net.Listen("tcp", address)
+// Listen begins to serve h on address, such as "127.0.0.1:0". ctx bounds the
+// beginning only.
+func Listen(ctx context.Context, address string, h http.Handler) (*Server, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
@@ -108,12 +109,15 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 // URL returns the address as a URL.
 func (s *Server) URL() string { return "http://" + s.Addr() }
 
-// Close lets requests under way end within grace, and then cuts them off.
-func (s *Server) Close(grace time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), grace)
+// Close lets requests under way end within grace, and then cuts them off. It is
+// what comes after the end of ctx, and does not end with it.
+func (s *Server) Close(ctx context.Context, grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	if err := s.http.Shutdown(ctx); err != nil {
-		s.http.Close()
+		if err := s.http.Close(); err != nil {
+			return err
+		}
 	}
 	if err := <-s.done; !errors.Is(err, http.ErrServerClosed) {
 		return err

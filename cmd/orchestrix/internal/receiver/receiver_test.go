@@ -52,14 +52,14 @@ func TestOnlyVerifiedPushesAreHandled(t *testing.T) {
 
 func TestServerEnds(t *testing.T) {
 	t.Parallel()
-	s, err := receiver.Listen("127.0.0.1:0", http.NotFoundHandler())
+	s, err := receiver.Listen(t.Context(), "127.0.0.1:0", http.NotFoundHandler())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := receiver.Listen(s.Addr(), nil); err == nil {
+	if _, err := receiver.Listen(t.Context(), s.Addr(), nil); err == nil {
 		t.Error("two servers on one address")
 	}
-	if err := s.Close(time.Second); err != nil {
+	if err := s.Close(t.Context(), time.Second); err != nil {
 		t.Error(err)
 	}
 }
