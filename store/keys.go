@@ -70,41 +70,6 @@ func appendEscaped(b []byte, text string) []byte {
 	return append(b, 0, 1)
 }
 
-// readEscaped reads what appendEscaped wrote and returns what follows it.
-func readEscaped(b []byte) (text string, rest []byte, err error) {
-	var out []byte
-	for {
-		i := bytes.IndexByte(b, 0)
-		if i < 0 || i+1 >= len(b) {
-			return "", nil, errBadKey
-		}
-		out = append(out, b[:i]...)
-		switch b[i+1] {
-		case 1:
-			return string(out), b[i+2:], nil
-		case 0xff:
-			out = append(out, 0)
-		default:
-			return "", nil, errBadKey
-		}
-		b = b[i+2:]
-	}
-}
-
-// escapedLength returns how many bytes at the beginning of b appendEscaped
-// wrote, or -1.
-func escapedLength(b []byte) int {
-	for i := 0; i+1 < len(b); i++ {
-		if b[i] != 0 {
-			continue
-		}
-		if i++; b[i] == 1 {
-			return i + 1
-		}
-	}
-	return -1
-}
-
 func appendName(b []byte, space byte, name string) []byte {
 	b = append(b, space)
 	b = append(b, name...)

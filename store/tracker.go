@@ -350,7 +350,7 @@ func (r *laneReader) miss() {
 	r.caught = false
 }
 
-// same reports whether a lane's key, escaped, is that of an entry.
+// keyOf returns the job's key, escaped, of an entry of the lane.
 func (r *laneReader) keyOf(key []byte) []byte { return key[len(r.prefix) : len(key)-seqLength] }
 
 func (r *laneReader) sameKey(a, b []byte) bool { return bytes.Equal(r.keyOf(a), r.keyOf(b)) }
