@@ -179,11 +179,13 @@ func (a *App) Run(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
-		a.log.Info("draining", "grace", a.config.DrainGrace)
+		a.log.Info("draining", "grace", a.config.DrainGrace.String())
 	case err = <-served:
 		err = fmt.Errorf("serve %s: %w", a.Addr(), err)
 	}
-	return errors.Join(err, a.Close(ctx))
+	err = errors.Join(err, a.Close(ctx))
+	a.log.Info("stopped")
+	return err
 }
 
 // drain finishes the pushes under way. That some outlast the grace is no
@@ -191,7 +193,7 @@ func (a *App) Run(ctx context.Context) error {
 func (a *App) drain(ctx context.Context) error {
 	err := a.dispatch.Stop(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
-		a.log.Warn("pushes outlasted the grace; they were aborted and will be made again", "grace", a.config.DrainGrace)
+		a.log.Warn("pushes outlasted the grace; they were aborted and will be made again", "grace", a.config.DrainGrace.String())
 		return nil
 	}
 	return err

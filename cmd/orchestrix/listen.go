@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -133,7 +134,7 @@ func (l *listener) register(ctx context.Context, server *receiver.Server, secret
 	if _, err := api.PutWorker(ctx, name, config); err != nil {
 		return nil, err
 	}
-	l.c.term.Note("worker %s listens on %s for %v; Ctrl-C ends and unregisters it", name, server.URL(), l.f.queues)
+	l.c.term.Note("worker %s listens on %s for %s; Ctrl-C ends and unregisters it", name, server.URL(), strings.Join(l.f.queues, ", "))
 	return func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
@@ -155,6 +156,7 @@ func (l *listener) handle(w http.ResponseWriter, r *http.Request, p *receiver.Pu
 		status = http.StatusInternalServerError
 	}
 	l.print(p, status)
+	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	if status != http.StatusNoContent && status != http.StatusNotModified {
 		fmt.Fprintf(w, `{"received":%q}`, p.ID)

@@ -124,9 +124,14 @@ func (c *cli) prepare(cmd *cobra.Command, _ []string) error {
 	return nil
 }
 
+// cliRetries rides out a moment without making a person wait for what will not
+// come: less than a second in all.
+const cliRetries = 2
+
 // client returns a client for the server that the flags name.
 func (c *cli) client(options ...client.Option) (*client.Client, error) {
-	options = append(options, client.WithKey(c.apiKey), client.WithUserAgent("orchestrix-cli/"+version()))
+	own := []client.Option{client.WithKey(c.apiKey), client.WithUserAgent("orchestrix-cli/" + version()), client.WithRetries(cliRetries)}
+	options = append(own, options...)
 	api, err := client.New(c.server, options...)
 	if err != nil {
 		return nil, usageError{err}
