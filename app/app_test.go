@@ -178,7 +178,7 @@ func TestCancel(t *testing.T) {
 func TestExpiry(t *testing.T) {
 	t.Parallel()
 	s := start(t, config(t.TempDir()))
-	j := s.await(t, s.enqueue(t, client.NewJob{Queue: "nobody", ExpiresAt: time.Now().Add(100 * time.Millisecond)}))
+	j := s.await(t, s.enqueue(t, client.NewJob{Queue: "nobody", ExpiresAt: time.Now().Add(2 * time.Second)}))
 	status(t, j, job.Expired)
 	if j.Attempt != 0 {
 		t.Errorf("%d attempts of an expired job", j.Attempt)

@@ -57,15 +57,13 @@ type run struct {
 // returns the summary, and ErrUnexpected where it is not OK; without it ends
 // with the context and without error.
 func Run(ctx context.Context, o Options) (Summary, error) {
-	r := &run{Options: o, samples: Samples(time.Now()), round: newRound(o.API)}
+	r := &run{Options: o, samples: Samples(), round: newRound(o.API)}
 	defer r.close(ctx)
 	head, err := r.startWorkers(ctx)
 	if err != nil {
 		return Summary{}, err
 	}
 	r.view = newView(o.Terminal, head)
-	// The expiring sample counts from here.
-	r.samples = Samples(time.Now())
 	for i := range r.samples {
 		if err := r.round.add(ctx, &r.samples[i], r.samples[i].Count); err != nil {
 			return Summary{}, err
@@ -186,18 +184,17 @@ func (r *run) stream(ctx context.Context) error {
 
 // pick chooses a sample, each as often as its count says.
 func (r *run) pick() *Sample {
-	fresh := Samples(time.Now())
 	total := 0
-	for _, s := range fresh {
-		total += s.Count
+	for i := range r.samples {
+		total += r.samples[i].Count
 	}
 	n := rand.IntN(total)
-	for i := range fresh {
-		if n -= fresh[i].Count; n < 0 {
-			return &fresh[i]
+	for i := range r.samples {
+		if n -= r.samples[i].Count; n < 0 {
+			return &r.samples[i]
 		}
 	}
-	return &fresh[0]
+	return &r.samples[0]
 }
 
 func (r *run) refresh(ctx context.Context) error {

@@ -25,6 +25,8 @@ type Sample struct {
 	Answer int
 	// Works is how long the sample worker takes.
 	Works time.Duration
+	// Expires is how long after it was enqueued the job expires; 0 is never.
+	Expires time.Duration
 	// Cancel asks for the job's cancellation once it is enqueued.
 	Cancel bool
 }
@@ -35,8 +37,8 @@ const always = 1 << 20
 // unserved is a queue that no worker serves.
 const unserved = "unserved"
 
-// Samples returns the kinds of sample jobs. now is the start of the round.
-func Samples(now time.Time) []Sample {
+// Samples returns the kinds of sample jobs.
+func Samples() []Sample {
 	retry := func(attempts int) *job.Policy {
 		return &job.Policy{
 			MaxAttempts: attempts, Backoff: job.BackoffExponential,
@@ -76,8 +78,8 @@ func Samples(now time.Time) []Sample {
 			Job: client.NewJob{Queue: "reports", Type: "report.yearly", Delay: job.Duration(time.Hour)},
 		},
 		{
-			Shows: "no worker serves it: expires", Count: 1, Status: job.Expired,
-			Job: client.NewJob{Queue: unserved, Type: "offer.send", ExpiresAt: now.Add(1500 * time.Millisecond)},
+			Shows: "no worker serves it: expires", Count: 1, Status: job.Expired, Expires: 1500 * time.Millisecond,
+			Job: client.NewJob{Queue: unserved, Type: "offer.send"},
 		},
 	}
 }
@@ -90,6 +92,9 @@ func (s *Sample) instance(n int) client.NewJob {
 	j := s.Job
 	customer := fmt.Sprintf("customer-%d", 1+n%4)
 	j.Key = customer
+	if s.Expires > 0 {
+		j.ExpiresAt = time.Now().Add(s.Expires)
+	}
 	j.Labels = map[string]string{"sample": s.Job.Type}
 	j.Payload = map[string]any{"n": n, "customer": customer, "amount": 10 + rand.IntN(90)}
 	return j
