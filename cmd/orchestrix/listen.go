@@ -117,6 +117,10 @@ func secretOf(text string) (webhook.Secret, error) {
 	return webhook.ParseSecret(text)
 }
 
+// registerTimeout bounds how long the server may take to register the worker,
+// and to forget it.
+const registerTimeout = 10 * time.Second
+
 // register tells the server of this worker, where a queue is named, and returns
 // what takes that back.
 func (l *listener) register(ctx context.Context, server *receiver.Server, secret webhook.Secret) (func(), error) {
@@ -131,12 +135,16 @@ func (l *listener) register(ctx context.Context, server *receiver.Server, secret
 		return nil, err
 	}
 	config := client.WorkerConfig{URL: url, Queues: l.f.queues, SigningSecret: secret.Reveal()}
-	if _, err := api.PutWorker(ctx, name, config); err != nil {
+	// Not cut short by Ctrl-C, nor by a push that is faster than the answer: what
+	// is registered must be known to be, so that it can be taken back.
+	registering, cancel := context.WithTimeout(context.WithoutCancel(ctx), registerTimeout)
+	defer cancel()
+	if _, err := api.PutWorker(registering, name, config); err != nil {
 		return nil, err
 	}
 	l.c.term.Note("worker %s listens on %s for %s; Ctrl-C ends and unregisters it", name, server.URL(), strings.Join(l.f.queues, ", "))
 	return func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), registerTimeout)
 		defer cancel()
 		if err := api.DeleteWorker(ctx, name); err != nil && !client.HasStatus(err, http.StatusNotFound) {
 			l.c.term.Note("worker %s is still registered: %v; remove it with: orchestrix workers delete %s", name, err, name)

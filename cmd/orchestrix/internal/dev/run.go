@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"github.com/orchestrix/orchestrix/client"
@@ -99,11 +100,9 @@ func (r *run) startWorkers(ctx context.Context) ([]string, error) {
 
 func (r *run) register(ctx context.Context, name, url string, secret webhook.Secret) error {
 	config := client.WorkerConfig{URL: url, Queues: servedQueues(), SigningSecret: secret.Reveal()}
-	if _, err := r.API.PutWorker(ctx, name, config); err != nil {
-		return err
-	}
-	r.names = append(r.names, name)
-	return nil
+	r.names = append(r.names, name) // before it is: the answer may never come
+	_, err := r.API.PutWorker(ctx, name, config)
+	return err
 }
 
 // close takes the workers back, also after the context has ended.
@@ -111,7 +110,7 @@ func (r *run) close(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
 	for _, name := range r.names {
-		if err := r.API.DeleteWorker(ctx, name); err != nil {
+		if err := r.API.DeleteWorker(ctx, name); err != nil && !client.HasStatus(err, http.StatusNotFound) {
 			r.Terminal.Note("worker %s is still registered: %v", name, err)
 		}
 	}
