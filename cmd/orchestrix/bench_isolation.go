@@ -64,20 +64,20 @@ func (c *cli) showIsolation(r *bench.IsolationReport) error {
 	fmt.Fprintf(c.stdout, "%d jobs/s for %s, %d jobs whose pushes hang for %s; %d CPUs, %s\n\n",
 		r.Rate, r.Phase, r.Jobs, r.Hang, r.CPUs, r.Go)
 	t := terminal.Table{
-		Header: []string{"setting", "round", "jobs", "hanging", "p50", "p99", "max", "p50 ratio", "p99 ratio"},
-		Right:  []int{1, 2, 3, 4, 5, 6, 7, 8}, Status: -1,
+		Header: []string{"setting", "round", "jobs", "hanging", "timed out", "p50", "p99", "max", "p50 ratio", "p99 ratio"},
+		Right:  []int{1, 2, 3, 4, 5, 6, 7, 8, 9}, Status: -1,
 	}
 	for _, s := range r.Settings {
 		for i, l := range s.Rounds {
 			t.Rows = append(t.Rows, []string{
-				s.Name, strconv.Itoa(i + 1), strconv.Itoa(l.Jobs), strconv.Itoa(l.Hanging),
+				s.Name, strconv.Itoa(i + 1), strconv.Itoa(l.Jobs), strconv.Itoa(l.Hanging), strconv.FormatInt(l.TimedOut, 10),
 				latency(l.P50), latency(l.P99), latency(l.Max),
 			})
 		}
 	}
 	for _, s := range r.Settings {
 		t.Rows = append(t.Rows, []string{
-			s.Name, "median", "", "", latency(s.P50), latency(s.P99), "", ratio(s.P50Ratio), ratio(s.P99Ratio),
+			s.Name, "median", "", "", "", latency(s.P50), latency(s.P99), "", ratio(s.P50Ratio), ratio(s.P99Ratio),
 		})
 	}
 	return c.term.WriteTable(t)

@@ -66,12 +66,15 @@ type Latency struct {
 	P50  time.Duration `json:"p50_ns"`
 	P99  time.Duration `json:"p99_ns"`
 	Max  time.Duration `json:"max_ns"`
-	// Hanging is how many pushes hung when the measurement was over.
-	Hanging int `json:"hanging"`
+	// Hanging is how many pushes hung when the measurement was over, TimedOut how
+	// many had ended so during it.
+	Hanging  int   `json:"hanging"`
+	TimedOut int64 `json:"timed_out"`
 }
 
 const (
-	quickQueue = "bench-quick"
+	quickQueue    = "bench-quick"
+	hangingWorker = "hanging"
 	// isolationShards is the shard count of a new store.
 	isolationShards = 64
 	// warmUp is sent before anything is measured: connections are opened then.
@@ -155,7 +158,7 @@ func (b *isolation) prepare(ctx context.Context, s *setting, secret string) erro
 
 // hang fills the hanging queue and returns when its first pushes hang.
 func (b *isolation) hang(ctx context.Context, s *setting, secret string) error {
-	_, err := s.api.PutWorker(ctx, "hanging", client.WorkerConfig{
+	_, err := s.api.PutWorker(ctx, hangingWorker, client.WorkerConfig{
 		URL: b.hanging.url + "/hang", Queues: []string{s.Queue}, SigningSecret: secret, Timeout: job.Duration(b.Hang),
 	})
 	if err != nil {
@@ -168,7 +171,7 @@ func (b *isolation) hang(ctx context.Context, s *setting, secret string) error {
 		}
 	}
 	for {
-		n, err := s.inFlight(ctx)
+		n, _, err := s.hanging(ctx)
 		if err != nil || n > 0 {
 			return err
 		}
@@ -178,21 +181,25 @@ func (b *isolation) hang(ctx context.Context, s *setting, secret string) error {
 	}
 }
 
-// inFlight returns how many pushes hang.
-func (s *setting) inFlight(ctx context.Context) (int, error) {
+// hanging returns how many pushes hang, and how many have timed out since the
+// server started.
+func (s *setting) hanging(ctx context.Context) (inFlight int, timedOut int64, err error) {
 	if s.Queue == "" {
-		return 0, nil
+		return 0, 0, nil
 	}
-	q, err := s.api.Queue(ctx, s.Queue)
+	w, err := s.api.Worker(ctx, hangingWorker)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return q.InFlight, nil
+	return w.InFlight, w.Failed, nil
 }
 
 func (b *isolation) run(ctx context.Context, settings []*setting) (*IsolationReport, error) {
 	for round := range b.Rounds {
-		for _, s := range settings {
+		for i := range settings {
+			// Each round begins with another setting, or one of them would see all
+			// the time-outs where their period is a round's.
+			s := settings[(round+i)%len(settings)]
 			l, err := b.measure(ctx, s, fmt.Sprintf("round %d of %d, %s", round+1, b.Rounds, s.Name), b.Phase)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", s.Name, err)
@@ -214,11 +221,15 @@ func (b *isolation) run(ctx context.Context, settings []*setting) (*IsolationRep
 func (b *isolation) measure(ctx context.Context, s *setting, name string, length time.Duration) (Latency, error) {
 	b.phases++
 	phase := b.phases
+	_, before, err := s.hanging(ctx)
+	if err != nil {
+		return Latency{}, err
+	}
 	sent, err := b.arrive(ctx, s.server, phase, name, length)
 	if err != nil {
 		return Latency{}, err
 	}
-	hanging, err := s.inFlight(ctx)
+	hanging, timedOut, err := s.hanging(ctx)
 	if err != nil {
 		return Latency{}, err
 	}
@@ -231,7 +242,7 @@ func (b *isolation) measure(ctx context.Context, s *setting, name string, length
 	}
 	return Latency{
 		Jobs: len(times), P50: quantile(times, 0.5), P99: quantile(times, 0.99), Max: times[len(times)-1],
-		Hanging: hanging,
+		Hanging: hanging, TimedOut: timedOut - before,
 	}, nil
 }
 
