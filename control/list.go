@@ -23,7 +23,8 @@ type JobQuery struct {
 	Type   string
 	Key    string
 	Labels map[string]string
-	// CreatedAfter and CreatedBefore bound the time of creation, exclusively.
+	// CreatedAfter, inclusive, and CreatedBefore, exclusive, bound the time of
+	// creation.
 	CreatedAfter, CreatedBefore time.Time
 	// Cursor is the one of the page before, for the same query; empty for the
 	// first page.
