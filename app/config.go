@@ -13,6 +13,7 @@ import (
 	"github.com/orchestrix/orchestrix/control"
 	"github.com/orchestrix/orchestrix/dispatcher"
 	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/store/engine"
 	"github.com/orchestrix/orchestrix/store/engine/pebble"
 )
 
@@ -38,7 +39,7 @@ type Config struct {
 	AllowCIDR []string
 	// DrainGrace bounds how long Run waits at its end for the pushes under way.
 	DrainGrace time.Duration
-	// MaxPayload bounds a job's payload in bytes, up to 16 MiB.
+	// MaxPayload bounds a job's payload in bytes, up to 8 MiB.
 	MaxPayload int
 	// MaxInFlight bounds the pushes under way at once, over all queues.
 	MaxInFlight int
@@ -104,7 +105,7 @@ func or[T comparable](field *T, value T) {
 
 // The bounds of a configuration.
 const (
-	maxPayload      = 16 << 20
+	maxPayload      = engine.MaxValue
 	minWindow       = 1 << 20
 	minRetention    = time.Minute
 	maxMaxInFlight  = 100_000

@@ -14,7 +14,7 @@ func (m *machine) demand(now time.Time) (w want) {
 	}
 	for i := range m.runnable.n {
 		q := m.runnable.items[(m.runnable.head+i)%len(m.runnable.items)]
-		w.Slots = min(m.limits.Claims, w.Slots+max(0, min(q.ready, q.cfg.Concurrency-q.inFlight)))
+		w.Slots = min(m.limits.Claims, w.Slots+max(0, min(q.ready, q.limit()-q.inFlight)))
 	}
 	if m.suspect != suspectUsed && m.nextSuspect(now) != nil {
 		w.Slots++
@@ -83,17 +83,27 @@ func (q *queue) barred() string {
 		return ""
 	case q.cfg.Paused:
 		return blockedPaused
-	case q.inFlight >= q.cfg.Concurrency:
+	case q.inFlight >= q.limit():
 		return blockedConcurrency
 	}
 	return ""
+}
+
+// limit is how many pushes of the queue may be in flight: its concurrency, and
+// at most half of what the node allows, so that a queue whose workers hang
+// leaves room for the others.
+func (q *queue) limit() int {
+	if q.most == 0 {
+		return q.cfg.Concurrency
+	}
+	return min(q.cfg.Concurrency, q.most)
 }
 
 // blocked says why a worker may not have another push of its queue; "" if it
 // may.
 func (p *pool) blocked(now time.Time) string {
 	switch {
-	case p.worker.Paused:
+	case p.worker.Paused || p.gone:
 		return blockedNoWorker
 	case p.throttledUntil.After(now):
 		return blockedThrottled
@@ -176,7 +186,7 @@ func (m *machine) claim(it *item, now time.Time) {
 func (m *machine) nextSuspect(now time.Time) *item {
 	for _, it := range m.suspects {
 		q := it.queue
-		if q.cfg.Paused || q.inFlight >= q.cfg.Concurrency {
+		if q.cfg.Paused || q.inFlight >= q.limit() {
 			continue
 		}
 		if it.entry.Job.URL != "" || q.withoutWorker(now) == "" {

@@ -52,17 +52,23 @@ func (m *machine) cancelRunning(now time.Time, it *item) {
 
 // commandSettling changes what the next commit says of a job.
 func (m *machine) commandSettling(now time.Time, c *store.Command, it *item) {
-	if it.settle < 0 || it.settle >= len(m.next.Settle) || m.next.Settle[it.settle].Job.ID != c.ID {
-		return // it is being deleted
-	}
-	j := m.next.Settle[it.settle].Job
+	j := m.nextOf(it)
 	switch {
-	case j.Status != job.Waiting:
+	case j == nil || j.Status != job.Waiting:
 	case c.Kind == store.CommandCancel:
 		m.settled = append(m.settled, settled(j, job.EventCancel, job.ReasonCancelled, now))
 	case c.Kind == store.CommandRunNow:
 		j.Due = now
 	}
+}
+
+// nextOf returns what the next commit says of a settling job; nil where it is
+// deleted, or in the commit under way.
+func (m *machine) nextOf(it *item) *job.Job {
+	if it.settle < 0 || it.settle >= len(m.next.Settle) || m.next.Settle[it.settle].Job.ID != it.entry.Job.ID {
+		return nil
+	}
+	return m.next.Settle[it.settle].Job
 }
 
 // commandStored carries out a command for a job that only the store knows.

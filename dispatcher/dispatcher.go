@@ -88,6 +88,7 @@ func New(o Options) *Dispatcher {
 		store: o.Store, client: o.Push, log: o.Logger, onGone: o.OnGone,
 		limits: defaultLimits(), slots: newSlots(o.MaxInFlight),
 	}
+	d.limits.QueueInFlight = max(1, o.MaxInFlight/2)
 	d.limits.WindowBytes = max(64<<10, o.WindowBytes/o.Store.Shards())
 	rand.Read(d.nonce[:])
 	for shard := range o.Store.Shards() {

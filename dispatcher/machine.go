@@ -16,6 +16,9 @@ type limits struct {
 	// always hold one job, whatever its size.
 	WindowJobs  int
 	WindowBytes int
+	// QueueInFlight bounds the pushes in flight of one queue; 0 means that only
+	// its configuration does.
+	QueueInFlight int
 	// Claims bounds the pushes of one commit.
 	Claims int
 	// Timers bounds how many timers are read at once.
@@ -27,7 +30,7 @@ type limits struct {
 
 // defaultLimits suit a node that owns 64 shards with a window of 128 MiB.
 func defaultLimits() limits {
-	return limits{WindowJobs: 4096, WindowBytes: 2 << 20, Claims: 512, Timers: 512, RetainEvery: time.Minute}
+	return limits{WindowJobs: 4096, WindowBytes: 2 << 20, QueueInFlight: DefaultMaxInFlight / 2, Claims: 512, Timers: 512, RetainEvery: time.Minute}
 }
 
 // machine is the state of one shard: pure, stepped by its loop alone.

@@ -102,13 +102,15 @@ func TestWorkerChoice(t *testing.T) {
 		"worker concurrency": {func(c *Config) { c.Workers[1].Concurrency = 1 }, 8, map[string]int{"a": 7, "b": 1}, ""},
 		"all are full": {
 			func(c *Config) { c.Workers[0].Concurrency, c.Workers[1].Concurrency = 2, 1 }, 8,
-			map[string]int{"a": 2, "b": 1}, blockedConcurrency,
+			map[string]int{"a": 2, "b": 1},
+			blockedConcurrency,
 		},
 		"queue concurrency": {func(c *Config) { c.DefaultQueue.Concurrency = 5 }, 8, map[string]int{"a": 3, "b": 2}, blockedConcurrency},
 		"one is paused":     {func(c *Config) { c.Workers[0].Paused = true }, 8, map[string]int{"b": 8}, ""},
 		"both are paused": {
 			func(c *Config) { c.Workers[0].Paused, c.Workers[1].Paused = true, true }, 8,
-			map[string]int{}, blockedNoWorker,
+			map[string]int{},
+			blockedNoWorker,
 		},
 		"none serves the queue": {func(c *Config) { c.Workers = nil }, 8, map[string]int{}, blockedNoWorker},
 		"of another queue":      {func(c *Config) { c.Workers[0].Queues = []string{"other"} }, 8, map[string]int{"b": 8}, ""},

@@ -20,7 +20,7 @@ const (
 func (m *machine) queue(name string) *queue {
 	q := m.queues[name]
 	if q == nil {
-		q = &queue{name: name}
+		q = &queue{name: name, most: m.limits.QueueInFlight}
 		m.queues[name] = q
 		m.configure(q)
 	}
@@ -31,7 +31,7 @@ func (m *machine) queue(name string) *queue {
 // keeping what is known of workers that it had before.
 func (m *machine) configure(q *queue) {
 	q.cfg = m.cfg.queue(q.name)
-	old := append(q.pools, q.retired...)
+	old := slices.Concat(q.pools, q.retired)
 	q.pools, q.retired = nil, nil
 	for _, w := range m.cfg.Workers {
 		if !slices.Contains(w.Queues, q.name) {
@@ -40,6 +40,9 @@ func (m *machine) configure(q *queue) {
 		p := &pool{}
 		if i := slices.IndexFunc(old, func(p *pool) bool { return p.worker.Name == w.Name }); i >= 0 {
 			p = old[i]
+		}
+		if p.worker == nil || p.worker.Version != w.Version {
+			p.gone = false
 		}
 		p.worker = w
 		q.pools = append(q.pools, p)
@@ -255,8 +258,18 @@ func (m *machine) expireFired(now time.Time, t *store.Timer) {
 		it = &item{entry: t.Entry, queue: m.queue(t.Entry.Job.Queue)}
 	case it.state == itemReady:
 		m.unready(it)
+	case it.state == itemSettling:
+		m.expireSettling(now, it)
+		return
 	default:
 		return // its attempt decides: see decide
 	}
 	m.settleWith(it, finish(it.entry.Job, job.EventExpire, job.ReasonExpired, now), nil)
+}
+
+// expireSettling ends a job that the next commit would have let wait.
+func (m *machine) expireSettling(now time.Time, it *item) {
+	if j := m.nextOf(it); j != nil && j.Status == job.Waiting {
+		m.settled = append(m.settled, settled(j, job.EventExpire, job.ReasonExpired, now))
+	}
 }

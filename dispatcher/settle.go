@@ -200,7 +200,8 @@ func throttledInRow(j *job.Job) (n int) {
 
 // gone asks for the worker to be paused, unless it is configured otherwise.
 func (m *machine) gone(it *item) {
-	if it.pool != nil && !it.pool.worker.IgnoreGone {
+	if it.pool != nil && !it.pool.worker.IgnoreGone && !it.pool.gone {
+		it.pool.gone = true // at once: until it is paused, no other job is to die of it
 		m.out.Gone = append(m.out.Gone, it.pool.worker.Name)
 	}
 }

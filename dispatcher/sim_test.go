@@ -86,6 +86,7 @@ type sim struct {
 	inFlight map[attemptKey]*simPush
 	pushed   map[attemptKey]bool
 	healing  bool
+	versions uint64
 	failure  error
 }
 
@@ -153,7 +154,7 @@ func (s *sim) config() *Config {
 		}
 		w := &Worker{
 			Name: fmt.Sprintf("w%d", i), URL: "http://worker", Weight: 1 + s.rng.IntN(3), Concurrency: s.rng.IntN(3),
-			Paused: !s.healing && s.chance(6), Queues: []string{queueName(i)},
+			Paused: !s.healing && s.chance(6), Queues: []string{queueName(i)}, Version: s.version(),
 		}
 		if s.chance(2) {
 			w.Queues = append(w.Queues, queueName((i+1)%3))
@@ -161,6 +162,33 @@ func (s *sim) config() *Config {
 		cfg.Workers = append(cfg.Workers, w)
 	}
 	return cfg
+}
+
+// version returns a number that no configuration of a worker had before.
+func (s *sim) version() uint64 {
+	s.versions++
+	return s.versions
+}
+
+// gone pauses a worker that answered 410, as a node does; once all faults are
+// over, somebody resumes it.
+func (s *sim) gone(worker string) {
+	if s.healing {
+		s.cfg = s.config()
+		s.post(configured{s.cfg})
+		return
+	}
+	cfg := *s.cfg
+	cfg.Workers = slices.Clone(cfg.Workers)
+	for i, w := range cfg.Workers {
+		if w.Name == worker {
+			paused := *w
+			paused.Paused, paused.Version = true, s.version()
+			cfg.Workers[i] = &paused
+		}
+	}
+	s.cfg = &cfg
+	s.post(configured{s.cfg})
 }
 
 func queueName(i int) string { return fmt.Sprintf("q%d", i) }
@@ -196,7 +224,7 @@ func (s *sim) start() {
 	lanes, err := owner.Lanes(ctx)
 	s.must(err)
 	s.owner, s.commit, s.applied, s.silent, s.slots = owner, nil, false, false, 0
-	l := limits{WindowJobs: 1 + s.rng.IntN(40), WindowBytes: 1 << (10 + s.rng.IntN(8)), Claims: 1 + s.rng.IntN(8), Timers: 1 + s.rng.IntN(8), RetainEvery: time.Minute}
+	l := limits{WindowJobs: 1 + s.rng.IntN(40), WindowBytes: 1 << (10 + s.rng.IntN(8)), Claims: 1 + s.rng.IntN(8), Timers: 1 + s.rng.IntN(8), RetainEvery: time.Minute, QueueInFlight: s.rng.IntN(4)}
 	s.m = newMachine(s.cfg, l, owner.NextCommit(), owner.Epoch(), owner)
 	s.events = nil
 	s.step(recovered{claims, lanes})
@@ -502,6 +530,9 @@ func (s *sim) carry(out *effects) (events []event) {
 	if s.m.ready > s.m.limits.WindowJobs+3*8+s.m.limits.Timers+s.limit {
 		s.fail("the window holds %d jobs, allowed are %d: %s", s.m.ready, s.m.limits.WindowJobs, s.describe())
 	}
+	for _, worker := range out.Gone {
+		s.gone(worker)
+	}
 	for _, a := range out.Abort {
 		if p := s.inFlight[a]; p != nil {
 			p.aborted = true
@@ -592,6 +623,9 @@ func (s *sim) checkLimits(c *store.Commit) {
 	}
 	for o := range claimed {
 		limit := s.m.cfg.queue(o.queue).Concurrency
+		if most := s.m.limits.QueueInFlight; most > 0 {
+			limit = min(limit, most)
+		}
 		if o.worker != "" {
 			i := slices.IndexFunc(s.m.cfg.Workers, func(w *Worker) bool { return w.Name == o.worker })
 			if i < 0 || s.m.cfg.Workers[i].Paused {

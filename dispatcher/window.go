@@ -20,17 +20,15 @@ const (
 
 // item is a job that the machine knows: in the window, or in flight.
 type item struct {
-	entry    *store.Entry
-	queue    *queue
-	state    itemState
-	attempt  int
-	started  time.Time
-	deadline time.Time
-	pool     *pool // nil for an ad-hoc destination
-	claim    uint64
-	suspect  bool
-	settled  bool // the last settle is terminal
-	settle   int  // index in the next commit while state is itemSettling
+	entry   *store.Entry
+	queue   *queue
+	state   itemState
+	attempt int
+	started time.Time
+	pool    *pool // nil for an ad-hoc destination
+	claim   uint64
+	suspect bool
+	settle  int // index in the next commit while state is itemSettling
 }
 
 // queue is what the machine knows of a queue with ready jobs or pushes in
@@ -38,12 +36,12 @@ type item struct {
 type queue struct {
 	name     string
 	cfg      Queue
+	most     int // pushes in flight, whatever its configuration says
 	inFlight int
 	ready    int // in all lanes
 	lanes    []*lane
 	pools    []*pool
 	retired  []*pool // do not serve the queue any more, but have pushes in flight
-	turn     int     // where the search for a worker begins
 	runnable bool    // in machine.runnable
 	blocked  string
 	ended    rate // of attempts
@@ -62,8 +60,9 @@ type pool struct {
 	worker         *Worker
 	inFlight       int
 	throttledUntil time.Time
-	throttles      int // in a row
-	credit         int // of the smooth weighted round-robin over equal loads
+	throttles      int  // in a row
+	gone           bool // answered 410 since it was configured
+	credit         int  // of the smooth weighted round-robin over equal loads
 }
 
 // lane is the part of a store lane that is in the window. Its keys are served

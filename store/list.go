@@ -244,7 +244,8 @@ func (s *Store) jobsAnywhere(ctx context.Context, ids []job.ID) (map[job.ID]*job
 
 // merge is a heap of sources, that with the newest id first.
 
-func (m *merge) Len() int           { return len(m.sources) }
+func (m *merge) Len() int { return len(m.sources) }
+
 func (m *merge) Less(i, j int) bool { return compareIDs(m.sources[i].ids[0], m.sources[j].ids[0]) > 0 }
 func (m *merge) Swap(i, j int)      { m.sources[i], m.sources[j] = m.sources[j], m.sources[i] }
 func (m *merge) Push(x any)         { m.sources = append(m.sources, x.(*source)) }

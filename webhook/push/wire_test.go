@@ -66,8 +66,15 @@ func TestRequestOnTheWire(t *testing.T) {
 	message := id.String() + "_r2"
 	var lines, headers string
 	for _, h := range [][2]string{
-		{"attempt", "3"}, {"deadline", "2099-01-01T00:00:00Z"}, {"enqueued-at", "2026-03-01T11:00:00.123Z"}, {"epoch", "9223372036854775808"},
-		{"incarnation", "2"}, {"job-type", "gr%C3%B6%C3%9Fe%20changed"}, {"key", "a%0D%0Ab"}, {"max-attempts", "10"}, {"queue", "billing"},
+		{"attempt", "3"},
+		{"deadline", "2099-01-01T00:00:00Z"},
+		{"enqueued-at", "2026-03-01T11:00:00.123Z"},
+		{"epoch", "9223372036854775808"},
+		{"incarnation", "2"},
+		{"job-type", "gr%C3%B6%C3%9Fe%20changed"},
+		{"key", "a%0D%0Ab"},
+		{"max-attempts", "10"},
+		{"queue", "billing"},
 	} {
 		lines += "orchestrix-" + h[0] + ":" + h[1] + "\n"
 		headers += "orchestrix-" + h[0] + ": " + h[1] + "\r\n"

@@ -11,8 +11,11 @@ var fenceChecks = []check{
 	{"Fence/compares epoch and nonce", func(s *subject) {
 		h := s.acquire(0, alice, long)
 		for _, f := range []engine.Fence{
-			{Epoch: h.Epoch + 1, Nonce: alice}, {Epoch: h.Epoch - 1, Nonce: alice},
-			{Epoch: h.Epoch, Nonce: bob}, {Epoch: h.Epoch}, {},
+			{Epoch: h.Epoch + 1, Nonce: alice},
+			{Epoch: h.Epoch - 1, Nonce: alice},
+			{Epoch: h.Epoch, Nonce: bob},
+			{Epoch: h.Epoch},
+			{},
 		} {
 			s.wantFenced(0, f)
 		}
