@@ -86,7 +86,7 @@ func TestKeysExpire(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("an expired key still works")
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-time.After(10 * time.Millisecond)
 	}
 }
 
@@ -98,18 +98,29 @@ func calls(queue, id string) map[string][][3]string {
 			{"GET", "/v1/jobs/" + id, ""}, {"GET", "/v1/queues/" + queue, ""}, {"GET", "/v1/jobs?queue=" + queue, ""},
 		},
 		"jobs:write": {
-			{"POST", "/v1/jobs", `{"type":"t","queue":"` + queue + `"}`}, {"POST", "/v1/jobs/" + id + "/cancel", ""},
-			{"POST", "/v1/jobs/" + id + "/retry", ""}, {"POST", "/v1/jobs/" + id + "/run-now", ""}, {"DELETE", "/v1/jobs/" + id, ""},
+			{"POST", "/v1/jobs", `{"type":"t","queue":"` + queue + `"}`},
+			{"POST", "/v1/jobs/" + id + "/cancel", ""},
+			{"POST", "/v1/jobs/" + id + "/retry", ""},
+			{"POST", "/v1/jobs/" + id + "/run-now", ""},
+			{"DELETE", "/v1/jobs/" + id, ""},
 		},
 		"workers:write": {
-			{"PUT", "/v1/queues/" + queue, `{}`}, {"PATCH", "/v1/queues/" + queue, `{}`}, {"POST", "/v1/queues/" + queue + "/pause", ""},
-			{"POST", "/v1/queues/" + queue + "/resume", ""}, {"PUT", "/v1/workers/w-" + queue, worker}, {"PATCH", "/v1/workers/w-" + queue, `{}`},
-			{"POST", "/v1/workers/w-" + queue + "/pause", ""}, {"POST", "/v1/workers/w-" + queue + "/resume", ""},
+			{"PUT", "/v1/queues/" + queue, `{}`},
+			{"PATCH", "/v1/queues/" + queue, `{}`},
+			{"POST", "/v1/queues/" + queue + "/pause", ""},
+			{"POST", "/v1/queues/" + queue + "/resume", ""},
+			{"PUT", "/v1/workers/w-" + queue, worker},
+			{"PATCH", "/v1/workers/w-" + queue, `{}`},
+			{"POST", "/v1/workers/w-" + queue + "/pause", ""},
+			{"POST", "/v1/workers/w-" + queue + "/resume", ""},
 			{"POST", "/v1/workers/w-" + queue + "/rotate-secret", ""},
 		},
 		"admin": {
-			{"GET", "/v1/api-keys", ""}, {"POST", "/v1/api-keys", `{"name":"n","scopes":["read"]}`}, {"DELETE", "/v1/api-keys/none", ""},
-			{"GET", "/v1/signing-keys", ""}, {"POST", "/v1/signing-keys/rotate", ""},
+			{"GET", "/v1/api-keys", ""},
+			{"POST", "/v1/api-keys", `{"name":"n","scopes":["read"]}`},
+			{"DELETE", "/v1/api-keys/none", ""},
+			{"GET", "/v1/signing-keys", ""},
+			{"POST", "/v1/signing-keys/rotate", ""},
 		},
 	}
 }
@@ -231,8 +242,11 @@ func TestUnavailableStore(t *testing.T) {
 	s.want(201, "PUT", "/v1/workers/w", workerBody)
 	s.engine.breakWith(store.ErrUnavailable)
 	for _, c := range [][3]string{
-		{"POST", "/v1/jobs", `{"type":"t"}`}, {"POST", "/v1/jobs/batch", `{"jobs":[{"type":"t"},{"type":"t","queue":"b"}]}`},
-		{"PUT", "/v1/workers/v", workerBody}, {"GET", "/v1/workers/w", ""}, {"GET", "/v1/jobs/job_00000000000000000000000000", ""},
+		{"POST", "/v1/jobs", `{"type":"t"}`},
+		{"POST", "/v1/jobs/batch", `{"jobs":[{"type":"t"},{"type":"t","queue":"b"}]}`},
+		{"PUT", "/v1/workers/v", workerBody},
+		{"GET", "/v1/workers/w", ""},
+		{"GET", "/v1/jobs/job_00000000000000000000000000", ""},
 	} {
 		a := s.want(503, c[0], c[1], c[2])
 		a.problem()

@@ -28,6 +28,7 @@ func (nullStore) Shards() int { return 64 }
 func (nullStore) Now(context.Context) (time.Time, error) {
 	return time.UnixMilli(1_800_000_000_000).UTC(), nil
 }
+
 func (nullStore) Enqueue(_ context.Context, _ int, jobs []store.NewJob) ([]store.Enqueued, error) {
 	out := make([]store.Enqueued, len(jobs))
 	for i := range jobs {

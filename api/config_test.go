@@ -259,7 +259,7 @@ func TestGoneWorkerIsPaused(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("a worker that answered 410 was not paused")
 		}
-		time.Sleep(5 * time.Millisecond)
+		<-time.After(5 * time.Millisecond)
 	}
 	if a := s.want(200, "GET", "/v1/workers/w", ""); !strings.Contains(a.text("pause_reason"), "410") {
 		t.Errorf("paused for %q", a.text("pause_reason"))

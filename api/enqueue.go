@@ -326,7 +326,7 @@ func appendOutcome(b []byte, r *control.Receipt) []byte {
 // appendRefusal appends a job's problem, its fields named from the body's root.
 func appendRefusal(b []byte, err error, i int) []byte {
 	p := problemOf(err)
-	if _, decoded := err.(*Problem); !decoded {
+	if decoded := new(*Problem); !errors.As(err, decoded) {
 		for k := range p.Errors {
 			p.Errors[k].Field = "jobs[" + strconv.Itoa(i) + "]." + p.Errors[k].Field
 		}

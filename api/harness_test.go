@@ -233,7 +233,7 @@ func (s *server) want(status int, method, path, body string, header ...string) *
 var document = sync.OnceValues(func() (validator.Validator, error) {
 	h := api.New(api.Options{Control: control.New(control.Options{})})
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest("GET", "http://localhost/openapi.json", nil))
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost/openapi.json", nil))
 	doc, err := libopenapi.NewDocument(w.Body.Bytes())
 	if err != nil {
 		return nil, err

@@ -325,7 +325,7 @@ func TestPushWaitAndCommands(t *testing.T) {
 			}
 		}
 		if err := json.Unmarshal(a.body, &v); err != nil || v.Status != "succeeded" || string(v.Result) != want || len(v.Attempts) != 1 ||
-			v.Attempts[0].Outcome != "succeeded" || v.Attempts[0].StatusCode != 200 || v.Attempts[0].Worker != "w" {
+			v.Attempts[0].Outcome != "succeeded" || v.Attempts[0].StatusCode != http.StatusOK || v.Attempts[0].Worker != "w" {
 			t.Errorf("%s: %s", kind, a.body)
 		}
 		s.want(409, "POST", "/v1/jobs/"+id+"/cancel", "")

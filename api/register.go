@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -180,11 +181,10 @@ func parseETag(text string) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	version, err := strconv.ParseUint(unquoted, 10, 64)
-	if err != nil || version == 0 {
-		return 1<<64 - 1, nil
+	if version, err := strconv.ParseUint(unquoted, 10, 64); err == nil && version != 0 {
+		return version, nil
 	}
-	return version, nil
+	return math.MaxUint64, nil
 }
 
 // PageParams are the parameters of a list.

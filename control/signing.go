@@ -88,7 +88,7 @@ func (r keyring) shown(now time.Time) []SigningKey {
 	var out []SigningKey
 	for i, s := range r {
 		if i == 0 || s.Until.After(now) {
-			out = append(out, SigningKey{s.Secret, s.Created, s.Until})
+			out = append(out, SigningKey(s))
 		}
 	}
 	return out

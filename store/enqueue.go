@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/orchestrix/orchestrix/job"
@@ -170,7 +171,7 @@ func (s *Store) applyAll(ctx context.Context, shard int, calls []*enqueueCall) (
 			s.announce(perhaps(shard, todo))
 			return todo, err
 		}
-		todo = append(again, twins...)
+		todo = slices.Concat(again, twins)
 	}
 	return nil, nil
 }

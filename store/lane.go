@@ -340,7 +340,7 @@ func (w *walk) load(ctx context.Context, maxBytes int) ([]*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	ids = ids[:0]
+	live := make([]job.ID, 0, len(ids))
 	size := 0
 	entries := make([]*Entry, 0, len(w.found))
 	for i := range w.found {
@@ -351,11 +351,11 @@ func (w *walk) load(ctx context.Context, maxBytes int) ([]*Entry, error) {
 			}
 			f.entry = &Entry{Job: j, Place: InLane, Seq: f.seq}
 			entries = append(entries, f.entry)
-			ids = append(ids, j.ID)
+			live = append(live, j.ID)
 		}
 		w.accepted++
 	}
-	payloads, err := w.owner.store.payloads(ctx, w.owner.shard, ids)
+	payloads, err := w.owner.store.payloads(ctx, w.owner.shard, live)
 	for _, e := range entries {
 		e.Payload = payloads[e.Job.ID]
 	}

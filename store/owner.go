@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -106,7 +107,7 @@ func (o *Owner) Recover(ctx context.Context) ([]Claim, error) {
 		if len(records) < recoverChunk {
 			return claims, nil
 		}
-		from = append(records[len(records)-1].Key, 0)
+		from = slices.Concat(records[len(records)-1].Key, []byte{0})
 	}
 }
 
@@ -128,18 +129,18 @@ func (o *Owner) recover(ctx context.Context, record engine.Entry) (c Claim, err 
 	if err != nil {
 		return c, err
 	}
-	ids = ids[:0]
+	live := make([]job.ID, 0, len(ids))
 	for _, e := range entries {
 		if j := jobs[e.id]; j == nil || j.Settled() || j.Attempt >= e.attempt {
 			continue
 		}
-		ids = append(ids, e.id)
+		live = append(live, e.id)
 		c.Entries = append(c.Entries, ClaimEntry{
 			Entry:   &Entry{Job: jobs[e.id], Place: InClaim},
 			Attempt: e.attempt, Worker: e.worker, Started: e.started, Deadline: e.deadline,
 		})
 	}
-	payloads, err := o.store.payloads(ctx, o.shard, ids)
+	payloads, err := o.store.payloads(ctx, o.shard, live)
 	for i := range c.Entries {
 		c.Entries[i].Entry.Payload = payloads[c.Entries[i].Entry.Job.ID]
 	}

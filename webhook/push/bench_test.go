@@ -70,11 +70,13 @@ func BenchmarkHead(b *testing.B) {
 	var out, lines []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		out, lines, _ = r.appendHead(out[:0], lines[:0], "Orchestrix/1.0", r.EnqueuedAt, r.Deadline)
+		out, lines, _ = r.appendHead(out[:0], lines[:0], "Orchestrix/1.0", "", r.EnqueuedAt, r.Deadline)
 	}
 }
 
 // A push allocates what outlives it, and what the context asks for.
+//
+//nolint:paralleltest // others' allocations would be counted
 func TestPushAllocations(t *testing.T) {
 	post := postByPush(t, startRaw(t))
 	n := testing.AllocsPerRun(200, func() {
@@ -148,7 +150,7 @@ func postByNetHTTP(t testing.TB, url string) func() error {
 // postBytes is the least that any client can do.
 func postBytes(t testing.TB, url string) func() error {
 	r := newRequest(newDestination(t, url), benchBody)
-	request, _, _ := r.appendHead(nil, nil, "Orchestrix", time.Now(), r.Deadline)
+	request, _, _ := r.appendHead(nil, nil, "Orchestrix", "", time.Now(), r.Deadline)
 	request = append(request, r.Body...)
 	free := make(chan net.Conn, benchConcurrency)
 	t.Cleanup(func() {
@@ -208,7 +210,7 @@ func (e errorText) Error() string { return string(e) }
 // sentHeader returns the headers of a Push for another client to send.
 func sentHeader(t testing.TB, url string) http.Header {
 	r := newRequest(newDestination(t, url), benchBody)
-	head, _, err := r.appendHead(nil, nil, "Orchestrix", time.Now(), r.Deadline)
+	head, _, err := r.appendHead(nil, nil, "Orchestrix", "", time.Now(), r.Deadline)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@
 package push
 
 import (
+	"errors"
 	"io"
 	"syscall"
 )
@@ -12,7 +13,7 @@ import (
 // block. The byte it may take is no loss: such a connection is closed.
 func (c *conn) quiet() bool {
 	err := c.sys.Read(c.probe)
-	return err == nil && c.probed == syscall.EAGAIN
+	return err == nil && errors.Is(c.probed, syscall.EAGAIN)
 }
 
 // probeFD reads one byte without waiting. It is kept with the connection as a

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"syscall"
@@ -225,7 +226,7 @@ func TestEarlyAnswers(t *testing.T) {
 				client := newClient(t, Options{})
 				for range 3 {
 					a := client.Push(context.Background(), newRequest(newDestination(t, server.url), repeated("x", size)))
-					if a.StatusCode != 413 || string(a.Body) != "size" || a.Reason != job.ReasonHTTPStatus {
+					if a.StatusCode != http.StatusRequestEntityTooLarge || string(a.Body) != "size" || a.Reason != job.ReasonHTTPStatus {
 						t.Fatalf("got %+v", a)
 					}
 				}
