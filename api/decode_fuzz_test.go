@@ -3,6 +3,8 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"net/http"
 	"reflect"
 	"strings"
 	"testing"
@@ -39,7 +41,7 @@ func checkDecoder(t *testing.T, body []byte) {
 	t.Helper()
 	var n control.NewJob
 	err := decode(&jobObject, body, false, &n)
-	if p, ok := err.(*Problem); ok && p.Status == 400 {
+	if p := new(Problem); errors.As(err, &p) && p.Status == http.StatusBadRequest {
 		beyond := !utf8.Valid(body) || bytes.Contains(bytes.ToLower(body), []byte(`\ud`)) || strings.Contains(p.Detail, "deeper")
 		if json.Valid(body) && !beyond {
 			t.Fatalf("%q is valid JSON, and refused: %v", body, p)
@@ -109,7 +111,7 @@ func FuzzBatchDecoder(f *testing.F) {
 		s.body.WriteString(`]}`)
 		b := s.batch()
 		malformed := b.reader.end() != nil
-		if p, ok := err.(*Problem); ok && p.Status == 400 {
+		if p := new(Problem); errors.As(err, &p) && p.Status == http.StatusBadRequest {
 			return // as a part of a batch it may mean something else: "1,2", say
 		}
 		if deep := bytes.Count(body, []byte("[")) + bytes.Count(body, []byte("{")); malformed && deep < 60 {

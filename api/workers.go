@@ -27,6 +27,7 @@ var workerObject = object[workerSpec]{
 			doc("How long one attempt may take, 1s to 1h, where the job does not say.")),
 		texts("headers", func(w *workerSpec) *map[string]string { return &w.Headers },
 			doc("Headers that are added to each push. [redacted] stands for the value that is stored.")),
+		nested("auth", func(w *workerSpec) *control.Auth { return &w.Auth }, &authObject),
 		integer("weight", func(w *workerSpec) *int { return &w.Weight }, "",
 			bounded("Its share among the workers of a queue.", 1, control.MaxWeight)),
 		text("on_gone", func(w *workerSpec) *string { return &w.OnGone }, "must be pause or ignore",
@@ -46,18 +47,21 @@ type Worker struct {
 	Concurrency int               `json:"concurrency"`
 	Timeout     job.Duration      `json:"timeout,omitempty"`
 	Headers     map[string]string `json:"headers,omitempty" doc:"Values that may be credentials are shown as [redacted]."`
+	Auth        *WorkerAuth       `json:"auth,omitempty"`
 	Weight      int               `json:"weight"`
 	OnGone      string            `json:"on_gone" enum:"pause,ignore"`
 	Description string            `json:"description,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 
-	Paused      bool      `json:"paused"`
-	PauseReason string    `json:"pause_reason,omitempty"`
-	PausedAt    time.Time `json:"paused_at,omitzero"`
-	CreatedAt   time.Time `json:"created_at"`
-	UpdatedAt   time.Time `json:"updated_at"`
-	Secrets     int       `json:"secrets" doc:"How many secrets sign; more than one while one rotates."`
-	Secret      string    `json:"secret,omitempty" doc:"The signing secret, only in the answer that brought it into use."`
+	Paused               bool      `json:"paused"`
+	PauseReason          string    `json:"pause_reason,omitempty"`
+	PausedAt             time.Time `json:"paused_at,omitzero"`
+	CreatedAt            time.Time `json:"created_at"`
+	UpdatedAt            time.Time `json:"updated_at"`
+	Secrets              int       `json:"secrets" doc:"How many secrets sign; more than one while one rotates."`
+	CertificateExpiresAt time.Time `json:"certificate_expires_at,omitzero" doc:"Of an mtls auth: when the client certificate ends."`
+
+	Secret string `json:"secret,omitempty" doc:"The signing secret, only in the answer that brought it into use."`
 
 	InFlight       int       `json:"in_flight" doc:"Pushes right now."`
 	Succeeded      int64     `json:"succeeded" doc:"Attempts since the server started."`
@@ -70,7 +74,7 @@ type Worker struct {
 func viewWorker(w *control.Worker) Worker {
 	return Worker{
 		Name: w.Name, URL: w.URL, Queues: w.Queues, Concurrency: w.Concurrency, Timeout: w.Timeout, Headers: w.Headers,
-		Weight: w.Weight, OnGone: w.OnGone, Description: w.Description, Labels: w.Labels,
+		Auth: viewAuth(&w.Auth), CertificateExpiresAt: w.CertificateExpires, Weight: w.Weight, OnGone: w.OnGone, Description: w.Description, Labels: w.Labels,
 		Paused: w.Paused, PauseReason: w.PauseReason, PausedAt: w.PausedAt, CreatedAt: w.Created, UpdatedAt: w.Updated,
 		Secrets: w.Secrets, Secret: w.Secret,
 		InFlight: w.Live.InFlight, Succeeded: w.Live.Succeeded, Failed: w.Live.Failed,

@@ -188,7 +188,7 @@ func (c *Control) queueConfig(q *queueRecord) dispatcher.Queue {
 func workerConfig(d *document[workerRecord], secrets []webhook.Secret) *dispatcher.Worker {
 	w := &d.Value
 	return &dispatcher.Worker{
-		Name: d.Name, URL: w.URL, Queues: w.Queues, Headers: w.Headers, Secrets: secrets,
+		Name: d.Name, URL: w.URL, Queues: w.Queues, Headers: w.Headers, Auth: w.Auth, Secrets: secrets,
 		Concurrency: w.Concurrency, Timeout: w.Timeout.Std(), Weight: w.Weight,
 		Paused: w.Paused, IgnoreGone: w.OnGone == OnGoneIgnore,
 		Version: uint64(d.Created.UnixMilli())<<24 ^ d.Version<<8 ^ uint64(len(secrets)),

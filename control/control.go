@@ -147,7 +147,7 @@ func (c *Control) Load(ctx context.Context) (dispatcher.Config, error) {
 	if err != nil {
 		return dispatcher.Config{}, err
 	}
-	c.keeper.start(c)
+	c.keeper.start(c) //nolint:contextcheck // it outlives the call: Close ends it
 	return config, nil
 }
 

@@ -26,6 +26,8 @@ type WorkerSpec struct {
 	// Timeout bounds one attempt, MinTimeout to MaxTimeout; 0 means the server's.
 	Timeout job.Duration      `json:"timeout,omitempty"`
 	Headers map[string]string `json:"headers,omitempty"`
+	// Auth tells the worker who pushes. Its secrets are shown as Masked.
+	Auth Auth `json:"auth,omitzero"`
 	// Weight is its share among the workers of a queue, 1 to MaxWeight.
 	Weight int `json:"weight"`
 	// OnGone is what a 410 does to the worker: OnGonePause or OnGoneIgnore.
@@ -64,6 +66,8 @@ type Worker struct {
 	Live             dispatcher.WorkerLive
 	// Secrets is how many secrets sign; more than one while a secret rotates.
 	Secrets int
+	// CertificateExpires is when the certificate of an mtls Auth ends.
+	CertificateExpires time.Time
 	// Secret is a secret that was just made or given, and is told once.
 	Secret string
 }
@@ -138,6 +142,7 @@ func (c *Control) replaceSpec(ctx context.Context, r *workerRecord, spec WorkerS
 	given := spec.SigningSecret
 	spec.SigningSecret = ""
 	spec.Headers = unmask(canonical(spec.Headers), r.Headers)
+	spec.Auth = unmaskAuth(spec.Auth, r.Auth)
 	if fields := c.workerFaults(ctx, r, &spec, given); len(fields) > 0 {
 		return webhook.Secret{}, invalid(fields...)
 	}
@@ -177,6 +182,7 @@ func (c *Control) workerFaults(ctx context.Context, was *workerRecord, w *Worker
 	f.add("timeout", checkTimeout(w.Timeout))
 	f = append(f, push.ValidateHeaders("headers", w.Headers)...)
 	f.masked(w.Headers)
+	f = append(f, c.authFaults(ctx, was, w)...)
 	if w.Weight < 1 || w.Weight > MaxWeight {
 		f.add("weight", fmt.Sprintf("must be from 1 to %d", MaxWeight))
 	}
@@ -234,7 +240,8 @@ func (c *Control) worker(d *document[workerRecord], now time.Time) Worker {
 		Paused: d.Value.Paused, PauseReason: d.Value.Reason, PausedAt: d.Value.PausedAt,
 		Live: c.dispatch.WorkerLive(d.Name), Secrets: active,
 	}
-	w.Headers = MaskHeaders(w.Headers)
+	w.CertificateExpires = w.Auth.CertificateExpires()
+	w.Headers, w.Auth = MaskHeaders(w.Headers), maskAuth(w.Auth)
 	return w
 }
 

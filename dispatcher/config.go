@@ -45,6 +45,8 @@ type Worker struct {
 	URL     string
 	Queues  []string
 	Headers map[string]string
+	// Auth tells the worker who pushes.
+	Auth push.Auth
 	// Secrets sign each push, the newest first.
 	Secrets []webhook.Secret
 	// Concurrency is the number of pushes in flight at once on each of its

@@ -47,7 +47,7 @@ func TestEveryJobIsPushed(t *testing.T) {
 				t.Errorf("%d jobs were pushed %d times", jobs, pushes)
 			}
 			j := w.job(before[0])
-			if len(j.Attempts) != 1 || j.Attempts[0].Worker != "w" || j.Attempts[0].StatusCode != 200 {
+			if len(j.Attempts) != 1 || j.Attempts[0].Worker != "w" || j.Attempts[0].StatusCode != http.StatusOK {
 				t.Errorf("attempts: %+v", j.Attempts)
 			}
 			w.until("all is quiet", func() bool { return w.d.Totals().InFlight == 0 })

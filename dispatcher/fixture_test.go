@@ -35,7 +35,6 @@ type fixture struct {
 	settled []*job.Job
 	gone    []string
 	free    want
-	sated   int
 	wake    time.Time
 	dropped []*store.Entry
 	steps   int

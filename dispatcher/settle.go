@@ -155,6 +155,9 @@ func (m *machine) note(it *item, a *push.Answer, now time.Time) {
 		h.succeeded++
 		h.lastSuccess = now
 	case job.OutcomeFailed, job.OutcomeTimedOut:
+		if a.Reason == job.ReasonAuth {
+			return // it was not even asked
+		}
 		h.failed++
 		h.lastFailure = now
 	}
