@@ -27,14 +27,14 @@ func (c *cli) benchIsolationCommand() *cobra.Command {
 	o := bench.IsolationOptions{}
 	cmd := &cobra.Command{
 		Use: "isolation", Short: "Measure what a hanging worker costs another queue", Long: benchIsolationLong,
-		Example: indent("orchestrix bench isolation\norchestrix bench isolation --rate 500 --phase 5s --rounds 10 -o json"),
+		Example: indent("orchestrix bench isolation\norchestrix bench isolation --rate 500 --phase 15s -o json"),
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.benchIsolation(cmd.Context(), o) },
 	}
 	flags := cmd.Flags()
 	flags.IntVar(&o.Rate, "rate", 200, "jobs per second of the quick queue")
-	flags.DurationVar(&o.Phase, "phase", 15*time.Second, "length of each measurement")
-	flags.IntVar(&o.Rounds, "rounds", 4, "measurements of each setting")
+	flags.DurationVar(&o.Phase, "phase", 5*time.Second, "length of each measurement")
+	flags.IntVar(&o.Rounds, "rounds", 12, "measurements of each setting")
 	flags.DurationVar(&o.Hang, "hang", 30*time.Second, "timeout of the worker that never answers")
 	flags.IntVar(&o.Jobs, "jobs", 5_000, "jobs of the hanging queue")
 	flags.StringVar(&o.Dir, "dir", os.TempDir(), "make the servers' temporary directories in this `directory`")

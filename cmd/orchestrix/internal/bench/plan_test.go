@@ -89,11 +89,11 @@ func TestCompare(t *testing.T) {
 		t.Fatalf("%d phases", len(b.report.Phases))
 	}
 	p := b.report.Phases[1]
-	if p.Against != "empty" || p.WallRatio != 1 || p.CPURatio != 0.5 || p.Rate != 80 {
+	if p.Against != "empty" || p.WallRatio != 0.9 || p.CPURatio != 0.5 || p.Rate != 65 {
 		t.Errorf("%+v", p)
 	}
-	s := IsolationSetting{Rounds: []Latency{{P50: 2, P99: 30}}}
-	s.compare([]Latency{{P50: 2, P99: 20}})
+	s := IsolationSetting{Rounds: []Latency{{P50: 2, P99: 30}, {P50: 2, P99: 30}, {P50: 2, P99: 900}}}
+	s.compare([]Latency{{P50: 2, P99: 20}, {P50: 2, P99: 1}, {P50: 2, P99: 25}})
 	if s.P50Ratio != 1 || s.P99Ratio != 1.5 || s.P99 != 30 {
 		t.Errorf("%+v", s)
 	}

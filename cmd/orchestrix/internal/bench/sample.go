@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -78,34 +77,47 @@ func (s *server) settle(ctx context.Context) error {
 func rateOf(s Sample) float64 { return s.Rate }
 func cpuOf(s Sample) float64  { return s.CPU }
 
+// number is what medians are taken of.
+type number interface{ ~int64 | ~float64 }
+
 // medianOf returns the median of one number of each sample.
-func medianOf[S any, N cmp.Ordered](samples []S, of func(S) N) N {
+func medianOf[S any, N number](samples []S, of func(S) N) N {
 	numbers := make([]N, len(samples))
 	for i, s := range samples {
 		numbers[i] = of(s)
 	}
-	return quantile(numbers, 0.5)
+	return median(numbers)
 }
 
 // medianRatio returns the median of a number's ratio to that of the same round
 // of base. What disturbs a machine for longer than a round disturbs both of it.
 // It is 0 where nothing was measured.
-func medianRatio[S any, N ~int64 | ~float64](samples, base []S, of func(S) N) float64 {
+func medianRatio[S any, N number](samples, base []S, of func(S) N) float64 {
 	ratios := make([]float64, 0, len(samples))
 	for i := range min(len(samples), len(base)) {
 		if b := of(base[i]); b > 0 {
 			ratios = append(ratios, float64(of(samples[i]))/float64(b))
 		}
 	}
-	return quantile(ratios, 0.5)
+	return median(ratios)
+}
+
+// median returns the number in the middle, or the mean of the two there; zero
+// where there are none. It sorts them.
+func median[N number](numbers []N) N {
+	n := len(numbers)
+	if n == 0 {
+		return 0
+	}
+	slices.Sort(numbers)
+	return (numbers[(n-1)/2] + numbers[n/2]) / 2
 }
 
 // quantile returns the number below which a part q, from 0 to 1, of the numbers
-// lies: always one of them, the zero value where there are none. It sorts them.
-func quantile[N cmp.Ordered](numbers []N, q float64) N {
+// lies: always one of them, zero where there are none. It sorts them.
+func quantile[N number](numbers []N, q float64) N {
 	if len(numbers) == 0 {
-		var zero N
-		return zero
+		return 0
 	}
 	slices.Sort(numbers)
 	return numbers[min(int(q*float64(len(numbers))), len(numbers)-1)]
