@@ -265,7 +265,7 @@ func TestBadConfigurations(t *testing.T) {
 		{"PUT", "/v1/workers/w", `{` + ok + `,"headers":{"x-token":"[redacted]"}}`, "headers.X-Token"},
 		{"PUT", "/v1/workers/w", `{` + ok + `,"signing_secret":"whsec_c2hvcnQ="}`, "signing_secret"},
 		{"PUT", "/v1/workers/w", `{` + ok + `,"rate":1}`, "rate"},
-		{"PUT", "/v1/workers/w", `{` + ok + `,"auth":{}}`, "auth"},
+		{"PUT", "/v1/workers/w", `{` + ok + `,"auth":{}}`, "auth.type"},
 		{"PUT", "/v1/workers/w", `{` + ok + `,"labels":{"!":"x"}}`, "labels"},
 		{"PUT", "/v1/workers/w", `{` + ok + `,"description":"` + strings.Repeat("x", 1001) + `"}`, "description"},
 		{"PUT", "/v1/workers/UPPER", `{` + ok + `}`, "name"},

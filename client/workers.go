@@ -24,6 +24,8 @@ type WorkerConfig struct {
 	Timeout job.Duration `json:"timeout,omitempty"`
 	// Headers are added to each push.
 	Headers map[string]string `json:"headers,omitempty"`
+	// Auth tells the worker who pushes, beside the signature; nil for not at all.
+	Auth *WorkerAuth `json:"auth,omitempty"`
 	// Weight is its share among the workers of a queue; 0 means 1.
 	Weight int `json:"weight,omitempty"`
 	// Description and Labels are for people.
@@ -34,6 +36,33 @@ type WorkerConfig struct {
 	// SigningSecret is a "whsec_..." of yours; empty has one made where the
 	// worker is new, and keeps the one it has.
 	SigningSecret string `json:"signing_secret,omitempty"`
+}
+
+// WorkerAuth is how a worker is told who pushes. Type says which of the others
+// count: Username and Password for "basic", Token for "bearer", Name and Value
+// for "header", TokenURL to AuthStyle for "oauth2" (client credentials),
+// Certificate, Key and CA (PEM) for "mtls". Secrets come back as "[redacted]",
+// which means, written back, the one that is stored.
+type WorkerAuth struct {
+	Type     string `json:"type"`
+	Username string `json:"username,omitempty"`
+	Password string `json:"password,omitempty"`
+	Token    string `json:"token,omitempty"`
+	Name     string `json:"name,omitempty"`
+	Value    string `json:"value,omitempty"`
+
+	TokenURL     string   `json:"token_url,omitempty"`
+	ClientID     string   `json:"client_id,omitempty"`
+	ClientSecret string   `json:"client_secret,omitempty"`
+	Scopes       []string `json:"scopes,omitempty"`
+	Audience     string   `json:"audience,omitempty"`
+	// AuthStyle is how id and secret reach the token endpoint: header (the
+	// default) or body.
+	AuthStyle string `json:"auth_style,omitempty"`
+
+	Certificate string `json:"certificate,omitempty"`
+	Key         string `json:"key,omitempty"`
+	CA          string `json:"ca,omitempty"`
 }
 
 // Worker is a registered worker as the server shows it.
@@ -47,6 +76,8 @@ type Worker struct {
 	UpdatedAt   time.Time `json:"updated_at"`
 	// Secrets is how many secrets sign; more than one while one rotates.
 	Secrets int `json:"secrets"`
+	// CertificateExpiresAt is when the certificate of an mtls auth ends.
+	CertificateExpiresAt time.Time `json:"certificate_expires_at,omitzero"`
 	// Secret is the signing secret, only in the answer that made it.
 	Secret string `json:"secret,omitempty"`
 

@@ -344,6 +344,18 @@ func TestGoneWorkerIsToBePaused(t *testing.T) {
 	}
 }
 
+// TestNoTokenIsNotTheWorkersFailure: an attempt for which no access token could
+// be had is booked on the job, not on the worker, which was never asked.
+func TestNoTokenIsNotTheWorkersFailure(t *testing.T) {
+	t.Parallel()
+	f := started(t, config("a"))
+	f.arrive(f.entry())
+	f.answered(with(failed, func(a *push.Answer) { a.Reason, a.StatusCode = job.ReasonAuth, 0 }))
+	if h := f.m.health["a"]; h == nil || h.failed != 0 || !h.lastFailure.IsZero() {
+		t.Errorf("health %+v", h)
+	}
+}
+
 // claimOf is a claim record that a dead node left behind.
 func claimOf(number uint64, entries ...*store.Entry) store.Claim {
 	c := store.Claim{Number: number}

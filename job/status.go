@@ -137,6 +137,7 @@ const (
 	ReasonLost             Reason = "lost"              // its node died
 	ReasonPoison           Reason = "poison"            // its node died MaxLosses times in a row
 	ReasonShutdown         Reason = "shutdown"          // aborted by a node that left
+	ReasonAuth             Reason = "auth"              // no access token could be had for the worker
 	ReasonNoWorker         Reason = "no_worker"         // no worker serves the queue
 )
 

@@ -115,6 +115,13 @@ func TestWorkersFromTheShell(t *testing.T) {
 			t.Errorf("%s: %+v", verb, r)
 		}
 	}
+	proven := command(t, `{"type":"bearer","token":"hidden"}`, "workers", "set", server, "proven", "--url", "http://127.0.0.1:9/hook", "--queue", "a", "--auth", "-")
+	if proven.code != exitOK || !strings.Contains(proven.out, "bearer") || strings.Contains(proven.out, "hidden") {
+		t.Errorf("set with --auth: %+v", proven)
+	}
+	if r := command(t, "", "workers", "set", server, "proven", "--url", "http://127.0.0.1:9/hook", "--queue", "a", "--auth", "hidden"); r.code != exitUsage || strings.Contains(r.err, "hidden") {
+		t.Errorf("set with a bad --auth: %+v", r)
+	}
 	bad := command(t, "", "workers", "set", server, "x", "--url", "http://10.0.0.1/", "--queue", "a")
 	if bad.code != exitRefused || !strings.Contains(bad.err, "url: ") || !strings.Contains(bad.err, "--allow-cidr") {
 		t.Errorf("a private address: %+v", bad)

@@ -1,9 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"iter"
+	"os"
 	"strings"
 	"time"
 
@@ -69,7 +74,7 @@ func (c *cli) workersListCommand() *cobra.Command {
 
 func (c *cli) workersSetCommand() *cobra.Command {
 	var config client.WorkerConfig
-	var timeout string
+	var timeout, auth string
 	var headers []string
 	cmd := &cobra.Command{
 		Use: "set <name>", Short: "Register a worker, or replace its configuration", Args: cobra.ExactArgs(1),
@@ -88,6 +93,9 @@ to verify what it receives; the server never shows it again.`,
 					return usagef("--timeout %q is %w", timeout, err)
 				}
 			}
+			if config.Auth, err = workerAuth(auth, c.stdin); err != nil {
+				return usageError{err}
+			}
 			api, err := c.client()
 			if err != nil {
 				return err
@@ -105,6 +113,7 @@ to verify what it receives; the server never shows it again.`,
 	flags.IntVar(&config.Concurrency, "concurrency", 0, "pushes in flight at once on each queue; 0 leaves it to the queue")
 	flags.StringVar(&timeout, "timeout", "", "the longest `duration` of one attempt")
 	flags.StringArrayVar(&headers, "header", nil, "a `name:value` to add to each push; may be repeated")
+	flags.StringVar(&auth, "auth", "", "how the worker is told who pushes, as JSON: `@file`, or - for standard input, keeps secrets out of the list of processes")
 	flags.IntVar(&config.Weight, "weight", 0, "its share among the workers of a queue; 0 means 1")
 	flags.StringVar(&config.OnGone, "on-gone", "", "what a 410 does to the worker: pause (default) or ignore")
 	flags.StringVar(&config.SigningSecret, "signing-secret", "", "a `whsec_...` of yours; one is made otherwise")
@@ -114,6 +123,30 @@ to verify what it receives; the server never shows it again.`,
 		}
 	}
 	return cmd
+}
+
+// workerAuth reads the value of --auth; what is wrong with it is not repeated.
+func workerAuth(text string, stdin io.Reader) (*client.WorkerAuth, error) {
+	data := []byte(text)
+	var err error
+	switch {
+	case text == "":
+		return nil, nil
+	case text == "-":
+		data, err = io.ReadAll(stdin)
+	case text[0] == '@':
+		data, err = os.ReadFile(text[1:])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--auth: %w", err)
+	}
+	auth := new(client.WorkerAuth)
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if decoder.Decode(auth) != nil || auth.Type == "" {
+		return nil, errors.New(`--auth is not the JSON of an auth, such as {"type": "bearer", "token": "..."}`)
+	}
+	return auth, nil
 }
 
 func (c *cli) workersDeleteCommand() *cobra.Command {
@@ -197,6 +230,12 @@ func (c *cli) showWorker(w *client.Worker) error {
 	f.add("url", w.URL)
 	f.add("queues", strings.Join(w.Queues, ", "))
 	f.add("state", workerState(*w, now))
+	if w.Auth != nil {
+		f.add("auth", w.Auth.Type)
+	}
+	if at := w.CertificateExpiresAt; !at.IsZero() {
+		f.add("certificate ends", ago(at, now))
+	}
 	f.add("paused because", w.PauseReason)
 	f.add("in flight", fmt.Sprint(w.InFlight))
 	f.add("succeeded", fmt.Sprintf("%d (last %s)", w.Succeeded, ago(w.LastSuccessAt, now)))

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net"
+	"net/http"
 	"time"
 )
 
@@ -30,7 +31,8 @@ type Options struct {
 	DialTimeout time.Duration
 	// UserAgent is sent with each push; empty means "Orchestrix".
 	UserAgent string
-	// Now is the clock of timestamps, Started and Duration; nil means time.Now.
+	// Now is the clock of timestamps, Started, Duration and the ends of access
+	// tokens; nil means time.Now.
 	// Deadlines are those of the real clock.
 	Now func() time.Time
 }
@@ -48,7 +50,8 @@ const (
 )
 
 // Client pushes jobs to workers and keeps connections to them. It may be used
-// concurrently. It has no goroutine of its own.
+// concurrently. It has no goroutine of its own, but one while it asks a token
+// endpoint.
 type Client struct {
 	dialer      net.Dialer
 	dialTimeout time.Duration
@@ -56,6 +59,10 @@ type Client struct {
 	userAgent   string
 	now         func() time.Time
 	pool        pool
+	// life ends with Close; calls of token endpoints are made within it.
+	life        context.Context
+	end         context.CancelFunc
+	tokenClient *http.Client
 }
 
 // New returns a client. It panics where UserAgent is not valid in a header,
@@ -65,7 +72,7 @@ func New(o Options) *Client {
 	if !isFieldValue(o.UserAgent) {
 		panic("push: invalid user agent")
 	}
-	return &Client{
+	c := &Client{
 		dialer:      net.Dialer{Control: o.Guard.control},
 		dialTimeout: o.DialTimeout,
 		tls: &tls.Config{
@@ -79,6 +86,9 @@ func New(o Options) *Client {
 			idleTimeout: o.IdleTimeout, hosts: make(map[string]*host),
 		},
 	}
+	c.life, c.end = context.WithCancel(context.Background())
+	c.tokenClient = c.newTokenClient()
+	return c
 }
 
 func (o Options) withDefaults() Options {
@@ -109,7 +119,10 @@ func (o Options) withDefaults() Options {
 // Close closes the idle connections. Pushes under way go on, theirs are closed
 // as they end; a later Push is cancelled with job.ReasonShutdown. It may be
 // called more than once.
-func (c *Client) Close() { c.pool.close() }
+func (c *Client) Close() {
+	c.end()
+	c.pool.close()
+}
 
 // Push sends the request once and reads the answer. It returns when the answer
 // is complete, the deadline has passed or ctx has ended, whichever is first,
@@ -126,12 +139,8 @@ func (c *Client) Push(ctx context.Context, r *Request) Answer {
 	} else {
 		a.judge(&x.head, ended)
 	}
+	if x.token != "" && a.StatusCode == http.StatusUnauthorized {
+		r.Destination.tokens.refused(x.token, ended)
+	}
 	return a
-}
-
-// tlsFor returns the configuration for one host.
-func (c *Client) tlsFor(host string) *tls.Config {
-	config := c.tls.Clone()
-	config.ServerName = host
-	return config
 }

@@ -82,7 +82,7 @@ func (x *exchange) dial(ctx context.Context) (*conn, error) {
 	c, err := newConn(plain)
 	if err == nil && t.tls {
 		x.phase = phaseHandshake
-		err = c.handshake(ctx, x.client.tlsFor(t.host))
+		err = c.handshake(ctx, x.client.tlsFor(x.request.Destination))
 	}
 	if err == nil {
 		err = plain.SetDeadline(x.deadline)

@@ -18,28 +18,40 @@ type DestinationConfig struct {
 	Headers map[string]string
 	// Secrets sign every push: one, or several while a secret rotates.
 	Secrets []webhook.Secret
+	// Auth, as ValidateAuth accepts it, tells the worker who pushes.
+	Auth Auth
 }
 
 // Destination is where pushes go, prepared once: the URL is parsed, the
-// headers are laid out, the signer is ready. It is immutable and may be used
-// concurrently; a changed configuration is a new Destination.
+// headers are laid out, the signer is ready. Only its access token changes, by
+// itself. It may be used concurrently; a changed configuration is a new
+// Destination.
 type Destination struct {
 	name    string
 	target  *target
-	start   string            // request line and host header
+	start   string            // request line, host header, and what Auth adds to every push
 	headers map[string]string // the worker's own
 	static  string            // the same as they are sent
 	signer  *webhook.Signer
+	// authHeader is the name of the header that Auth sets, or "": a job's own
+	// header of that name is not sent.
+	authHeader string
+	tokens     *tokens   // of type oauth2
+	identity   *identity // of type mtls
 }
 
-// NewDestination prepares a destination. It fails on what CheckURL and
-// ValidateHeaders refuse, and without a secret: no push is unsigned.
+// NewDestination prepares a destination. It fails on what CheckURL,
+// ValidateHeaders and ValidateAuth refuse, and without a secret: no push is
+// unsigned.
 func NewDestination(c DestinationConfig) (*Destination, error) {
 	t, err := parseURL(c.URL)
 	if err != nil {
 		return nil, fmt.Errorf("url %w", err)
 	}
 	if errs := ValidateHeaders("headers", c.Headers); len(errs) > 0 {
+		return nil, errs[0]
+	}
+	if errs := ValidateAuth("auth", &c.Auth, c.URL, c.Headers); len(errs) > 0 {
 		return nil, errs[0]
 	}
 	signer, err := webhook.NewSigner(c.Secrets...)
@@ -52,7 +64,24 @@ func NewDestination(c DestinationConfig) (*Destination, error) {
 		headers: maps.Clone(c.Headers),
 	}
 	d.static = string(d.appendHeaders(nil, nil))
-	return d, nil
+	return d, d.authenticate(&c.Auth)
+}
+
+// authenticate lays out what can be known of the Auth before the first push.
+func (d *Destination) authenticate(a *Auth) (err error) {
+	d.authHeader = a.header()
+	if value := a.static(); value != "" {
+		d.start = string(appendHeader([]byte(d.start), d.authHeader, value))
+	}
+	switch a.Type {
+	case AuthOAuth2:
+		d.tokens, err = newTokens(a)
+	case AuthMTLS:
+		if d.identity, err = newIdentity(a); err == nil {
+			d.target.key += "#" + d.identity.id
+		}
+	}
+	return err
 }
 
 // Name returns the worker's name; empty for an ad-hoc URL.

@@ -8,6 +8,10 @@
 // address that the guard has judged after resolving it; memory bounded by the
 // limits of an answer whatever the worker does; an Outcome always.
 //
+// A worker may ask who pushes beyond the signature (Auth): by a fixed header, by
+// an OAuth 2 access token, or by a client certificate. Token endpoints are dialled
+// under the same guard.
+//
 // It does not follow redirects, keep cookies, decompress, read proxies from the
 // environment or speak HTTP/2. It retries nothing: what an answer means is told
 // here, what to do about it is the dispatcher's.

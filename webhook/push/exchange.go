@@ -20,6 +20,7 @@ type exchange struct {
 	deadline time.Time
 	phase    phase
 	sent     bool
+	token    string // the access token that is sent, of type oauth2
 
 	out   []byte // the head, and the body where it is short
 	lines []byte // what is signed of the headers
@@ -36,13 +37,13 @@ func newExchange(c *Client, r *Request) *exchange {
 	if x.deadline.IsZero() {
 		x.deadline = time.Now().Add(DefaultTimeout)
 	}
-	x.phase, x.sent, x.head = phaseConnecting, false, head{}
+	x.phase, x.sent, x.head, x.token = phaseConnecting, false, head{}, ""
 	return x
 }
 
 // free returns the buffers for reuse, but for those that one push made large.
 func (x *exchange) free() {
-	x.client, x.request, x.in.src = nil, nil, nil
+	x.client, x.request, x.in.src, x.token = nil, nil, nil, ""
 	if cap(x.out) > 4*maxInline {
 		x.out = nil
 	}
@@ -58,6 +59,9 @@ func (x *exchange) run(ctx context.Context, a *Answer) error {
 		return invalidRequest{errNoTarget}
 	}
 	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := x.authenticate(ctx); err != nil {
 		return err
 	}
 	pool := &x.client.pool
@@ -83,6 +87,15 @@ func (x *exchange) run(ctx context.Context, a *Answer) error {
 	return err
 }
 
+// authenticate gets the access token before the connection: to wait for it must
+// not keep one from other pushes.
+func (x *exchange) authenticate(ctx context.Context) (err error) {
+	if t := x.request.Destination.tokens; t != nil {
+		x.token, err = t.get(ctx, x.client, x.deadline)
+	}
+	return err
+}
+
 func (x *exchange) connect(ctx context.Context, h *host) (*conn, error) {
 	for c := x.client.pool.take(h); c != nil; c = x.client.pool.take(h) {
 		if c.usable(x.deadline) {
@@ -97,7 +110,7 @@ func (x *exchange) connect(ctx context.Context, h *host) (*conn, error) {
 // connection may be used again.
 func (x *exchange) converse(c *conn, a *Answer) (keep bool, err error) {
 	x.phase = phaseSending
-	x.out, x.lines, err = x.request.appendHead(x.out[:0], x.lines[:0], x.client.userAgent, x.client.now(), x.deadline)
+	x.out, x.lines, err = x.request.appendHead(x.out[:0], x.lines[:0], x.client.userAgent, x.token, x.client.now(), x.deadline)
 	if err != nil {
 		return true, invalidRequest{err}
 	}

@@ -52,6 +52,7 @@ func (x *exchange) failure(ctx context.Context, err error, a *Answer) {
 		bad     badAnswer
 		lost    abandoned
 		invalid invalidRequest
+		auth    authError
 	)
 	address := x.address()
 	switch {
@@ -63,6 +64,8 @@ func (x *exchange) failure(ctx context.Context, err error, a *Answer) {
 	case errors.Is(err, errClosed):
 		a.fail(job.ReasonShutdown, err.Error())
 		a.Outcome = job.OutcomeCancelled
+	case errors.As(err, &auth):
+		a.fail(job.ReasonAuth, auth.Error())
 	case errors.As(err, &blocked):
 		a.fail(job.ReasonBlockedAddress, x.hostOf(blocked).Error())
 	case errors.As(err, &bad):

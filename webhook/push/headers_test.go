@@ -90,11 +90,11 @@ func FuzzHeaders(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, value string) {
 		headers := map[string]string{name: value}
 		r := &Request{Destination: d, JobID: job.ID{1}, Headers: headers, Body: []byte("{}")}
-		head, _, err := r.appendHead(nil, nil, "x", r.EnqueuedAt, r.Deadline)
+		head, _, err := r.appendHead(nil, nil, "x", "", r.EnqueuedAt, r.Deadline)
 		if valid := len(ValidateHeaders("h", headers)) == 0; valid != (err == nil) {
 			t.Fatalf("valid %v, but %v", valid, err)
 		}
-		plain, _, _ := (&Request{Destination: d, JobID: job.ID{1}, Body: []byte("{}")}).appendHead(nil, nil, "x", r.EnqueuedAt, r.Deadline)
+		plain, _, _ := (&Request{Destination: d, JobID: job.ID{1}, Body: []byte("{}")}).appendHead(nil, nil, "x", "", r.EnqueuedAt, r.Deadline)
 		if err == nil && strings.Count(string(head), "\r\n") != strings.Count(string(plain), "\r\n")+1 {
 			t.Fatalf("%q", head)
 		}

@@ -55,10 +55,16 @@ type Request struct {
 // appendHead appends the head of the request to out and the signed lines to
 // lines, and returns both. The usual headers are written as HTTP/1.1 servers are
 // used to see them, since not all of them match names without regard to case.
-func (r *Request) appendHead(out, lines []byte, userAgent string, now, deadline time.Time) (head, signed []byte, err error) {
+//
+// token is the access token; empty where there is none.
+func (r *Request) appendHead(out, lines []byte, userAgent, token string, now, deadline time.Time) (head, signed []byte, err error) {
 	d := r.Destination
 	out = append(out, d.start...)
 	out = appendHeader(out, "User-Agent", userAgent)
+	if token != "" {
+		out = append(out, d.authHeader+": Bearer "...)
+		out = append(append(out, token...), "\r\n"...)
+	}
 	// Without it any coding is acceptable (RFC 9110, 12.5.3), and answers are
 	// kept as they come.
 	out = append(out, "Accept-Encoding: identity\r\nContent-Length: "...)
@@ -95,6 +101,9 @@ func (r *Request) appendOwnHeaders(out []byte) ([]byte, error) {
 	for name, value := range r.Headers {
 		if fault := headerFault(name, value); fault != "" {
 			return out, fmt.Errorf("header %.64q %s", name, fault)
+		}
+		if strings.EqualFold(name, r.Destination.authHeader) {
+			continue // who the worker is told to trust is not a job's to say
 		}
 		out = appendHeader(out, name, value)
 	}
