@@ -69,6 +69,7 @@ type machine struct {
 	asked     bool      // askSlots was
 	wanted    want      // what it asked for
 	hungry    bool      // and did not get
+	pace      pace
 	drain     bool
 	started   bool
 	now       time.Time // of the last step
@@ -137,6 +138,7 @@ func (m *machine) step(now time.Time, events ...event) *effects {
 func (m *machine) apply(now time.Time, ev event) {
 	switch ev := ev.(type) {
 	case pushed:
+		m.pace.count(now, len(ev.Results))
 		for i := range ev.Results {
 			m.onPushed(now, &ev.Results[i])
 		}
@@ -189,6 +191,9 @@ func (m *machine) plan(now time.Time) {
 	}
 	m.askRefill()
 	if m.out.reads() {
+		return
+	}
+	if !m.asked && m.holdCommit(now) {
 		return
 	}
 	if m.askSlots(now) {
@@ -261,6 +266,19 @@ func (m *machine) askSlots(now time.Time) bool {
 	m.out.Want = m.wanted
 	m.out.Free.Slots, m.slots = m.slots, 0
 	return true
+}
+
+// holdCommit reports whether the next commit waits for more attempts to end.
+// Commands and due timers do not wait.
+func (m *machine) holdCommit(now time.Time) bool {
+	if m.drain || len(m.next.Consumed)+len(m.next.TimersDone)+len(m.due) > 0 {
+		return false
+	}
+	until, held := m.pace.hold(now, len(m.next.Settle))
+	if held {
+		m.out.Wake = until
+	}
+	return held
 }
 
 // commit emits what has come together.

@@ -86,6 +86,7 @@ type sim struct {
 	inFlight map[attemptKey]*simPush
 	pushed   map[attemptKey]bool
 	healing  bool
+	busy     bool
 	versions uint64
 	failure  error
 }
@@ -134,6 +135,7 @@ func newSim(seed uint64, logf func(string, ...any)) *sim {
 	s.store = store.New(s.eng, store.IdempotencyTTL(time.Minute))
 	s.store.OnEnqueued(s.arrived)
 	s.limit = 1 + s.rng.IntN(12)
+	s.busy = s.chance(3)
 	s.cfg = s.config()
 	return s
 }
@@ -506,6 +508,9 @@ func (s *sim) step(first ...event) {
 					delete(s.inFlight, attemptKey{r.ID, r.Attempt})
 				}
 			}
+		}
+		if s.busy {
+			s.m.pace.perMs = 50 // commits are held back as on a busy shard
 		}
 		out := s.m.step(s.now, events...)
 		events = s.carry(out)
