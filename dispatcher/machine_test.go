@@ -891,3 +891,25 @@ func TestRate(t *testing.T) {
 		t.Errorf("60 in the last minute are %v a second", got)
 	}
 }
+
+// A worker that is taken from a queue and given back while it still wants to be
+// left alone is remembered, and used again when that is over.
+func TestAWorkerComesBackThrottled(t *testing.T) {
+	t.Parallel()
+	now := time.UnixMilli(1_800_000_000_000)
+	with := &Config{DefaultQueue: Queue{Concurrency: 1}, Workers: []*Worker{{Name: "w", Queues: []string{"q"}, Weight: 1}}}
+	without := &Config{DefaultQueue: Queue{Concurrency: 1}}
+	m := newMachine(with, limits{}, 1, 1, nil)
+	p := m.queue("q").pools[0]
+	p.inFlight, p.throttledUntil = 1, now.Add(time.Minute)
+	m.now = now
+	m.onConfigured(now, without)
+	m.unthrottle(now)
+	m.onConfigured(now, with)
+	if got := m.queue("q").pools[0]; got != p {
+		t.Fatal("the worker's pushes in flight are forgotten")
+	}
+	if !m.throttled.Equal(p.throttledUntil) {
+		t.Errorf("the machine looks again at %v, want at %v", m.throttled, p.throttledUntil)
+	}
+}

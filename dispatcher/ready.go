@@ -46,6 +46,9 @@ func (m *machine) configure(q *queue) {
 		}
 		p.worker = w
 		q.pools = append(q.pools, p)
+		if p.throttledUntil.After(m.now) {
+			m.throttleUntil(p.throttledUntil) // forgotten while it did not serve the queue
+		}
 	}
 	for _, p := range old {
 		if p.inFlight > 0 && !slices.Contains(q.pools, p) {

@@ -513,6 +513,11 @@ func (s *sim) step(first ...event) {
 			s.m.pace.perMs = 50 // commits are held back as on a busy shard
 		}
 		out := s.m.step(s.now, events...)
+		for id, it := range s.m.jobs {
+			if it.state == itemReady && s.m.queues[it.queue.name] != it.queue {
+				s.fail("job %s is ready in a queue that the machine has forgotten", id)
+			}
+		}
 		events = s.carry(out)
 		if len(events) == 0 || s.failure != nil {
 			return
