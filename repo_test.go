@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	"webhook/push":  {"webhook", "job"},
 	"store/engine":  {"store/engine", "store/engine/model"}, // bytes only: no job
 	"store":         {"store/engine", "job"},
+	"store/sealed":  {"store"},
 	"dispatcher":    {"store", "store/engine", "webhook/...", "job"}, // the contract, never an engine
 	"observability": {"store/engine", "job"},                         // the contract, which it meters
 	"control":       {"dispatcher", "store", "store/engine", "webhook/...", "job", "observability"},

@@ -175,7 +175,16 @@ func (a *api) readyz(g *gin.Context) {
 	writeValue(g.Writer, http.StatusOK, struct {
 		Status     string `json:"status"`
 		Durability string `json:"durability,omitempty"`
-	}{"ready", a.control.Durability()})
+		// Secrets says how they are stored.
+		Secrets string `json:"secrets"`
+	}{"ready", a.control.Durability(), secretsAtRest(a.control.SecretsEncrypted())})
+}
+
+func secretsAtRest(encrypted bool) string {
+	if encrypted {
+		return "encrypted"
+	}
+	return "plain"
 }
 
 func writeValue(w http.ResponseWriter, status int, v any) {

@@ -15,6 +15,7 @@ import (
 	"github.com/orchestrix/orchestrix/observability"
 	"github.com/orchestrix/orchestrix/store"
 	"github.com/orchestrix/orchestrix/store/engine/pebble"
+	"github.com/orchestrix/orchestrix/store/sealed"
 	"github.com/orchestrix/orchestrix/webhook/push"
 )
 
@@ -99,13 +100,17 @@ func (a *App) assembleControl(ctx context.Context, st *store.Store, guard *push.
 	if err != nil {
 		return err
 	}
+	documents, err := a.seal(ctx, st)
+	if err != nil {
+		return err
+	}
 	a.control = control.New(control.Options{
-		Store: st, Dispatcher: a.dispatch, Guard: guard, Logger: a.log, RootKey: key,
+		Store: documents, Dispatcher: a.dispatch, Guard: guard, Logger: a.log, RootKey: key,
 		// A root key on loopback is asked for too: whoever sets one may have a
 		// proxy in front, which makes the whole world a loopback client.
 		Open:       key == "",
 		MaxPayload: a.config.MaxPayload, Timeout: a.config.Timeout, QueueConcurrency: a.config.QueueConcurrency,
-		Retention: a.retention(), Durability: durability,
+		Retention: a.retention(), Durability: durability, SecretsEncrypted: a.config.SecretKeyFile != "",
 	})
 	a.onClose("control", func(context.Context) error { a.control.Close(); return nil })
 	if _, err := a.control.Load(control.As(ctx, control.Root())); err != nil {
@@ -113,6 +118,25 @@ func (a *App) assembleControl(ctx context.Context, st *store.Store, guard *push.
 	}
 	a.watch(ctx, st)
 	return a.assembleServer()
+}
+
+// seal puts the encryption of documents before the store.
+func (a *App) seal(ctx context.Context, st *store.Store) (*sealed.Store, error) {
+	ring, err := a.config.keyring()
+	if err != nil {
+		return nil, err
+	}
+	documents, changed, err := sealed.Open(ctx, st, ring, control.DocumentKinds()...)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration from the store: %w", err)
+	}
+	switch {
+	case ring == nil:
+		a.log.Info("secrets are not encrypted in the store; see --secret-key-file")
+	case changed > 0:
+		a.log.Info("documents are encrypted anew", "documents", changed, "key", ring.IDs()[0])
+	}
+	return documents, nil
 }
 
 // watch has the metrics read what the parts count.

@@ -15,6 +15,7 @@ import (
 	"github.com/orchestrix/orchestrix/job"
 	"github.com/orchestrix/orchestrix/store/engine"
 	"github.com/orchestrix/orchestrix/store/engine/pebble"
+	"github.com/orchestrix/orchestrix/store/sealed"
 )
 
 // Config is what a coordinator is assembled from. The zero value of a field
@@ -34,6 +35,9 @@ type Config struct {
 	// RootKey is the key that may do everything; RootKeyFile is a file that holds
 	// it. Without one, and on loopback only, no key is asked for.
 	RootKey, RootKeyFile string
+	// SecretKeyFile is a file of keys (sealed.ParseKeyring) that encrypt the
+	// documents of the store, secrets among them; without one they are plain.
+	SecretKeyFile string
 	// AllowCIDR are the networks that pushes may go to although they are not
 	// public, such as "10.0.0.0/8" or "127.0.0.1/32".
 	AllowCIDR []string
@@ -131,6 +135,9 @@ func (c Config) Validate() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		bad("--tls-cert and --tls-key must be given together")
 	}
+	if _, err := c.keyring(); err != nil {
+		errs = append(errs, err)
+	}
 	within := func(flag string, value, low, high int64) {
 		if value < low || value > high {
 			bad("--%s must be from %d to %d", flag, low, high)
@@ -201,6 +208,18 @@ func (c Config) rootKey() (string, error) {
 		return "", fmt.Errorf("--root-key-file %s is empty; fill it with: orchestrix api-keys generate > %s", c.RootKeyFile, c.RootKeyFile)
 	}
 	return key, nil
+}
+
+// keyring returns the keys that seal documents, nil where there are none.
+func (c Config) keyring() (*sealed.Keyring, error) {
+	if c.SecretKeyFile == "" {
+		return nil, nil
+	}
+	ring, err := sealed.ReadKeyring(c.SecretKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("--secret-key-file: %w", err)
+	}
+	return ring, nil
 }
 
 func (c Config) prefixes() ([]netip.Prefix, error) {

@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 )
@@ -11,7 +13,12 @@ import (
 type Readiness struct {
 	// At is the server's time, to the second; zero where it does not tell.
 	At time.Time
+	// Secrets is how they are stored: plain or encrypted.
+	Secrets string
 }
+
+// maxReadiness bounds the answer, which is a line.
+const maxReadiness = 4 << 10
 
 // Ready returns nil error where the server is ready to take jobs. It does not
 // repeat the call: whoever asks wants to know how it is now.
@@ -27,7 +34,13 @@ func (c *Client) Ready(ctx context.Context) (Readiness, error) {
 	defer resp.Body.Close()
 	at, _ := http.ParseTime(resp.Header.Get("Date"))
 	if resp.StatusCode != http.StatusOK {
-		return Readiness{at}, problemOf(resp, nil, time.Now())
+		return Readiness{At: at}, problemOf(resp, nil, time.Now())
 	}
-	return Readiness{at}, nil
+	var body struct {
+		Secrets string `json:"secrets"`
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxReadiness)).Decode(&body); err != nil {
+		return Readiness{}, fmt.Errorf("read whether the server is ready: %w", err)
+	}
+	return Readiness{at, body.Secrets}, nil
 }

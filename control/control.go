@@ -77,6 +77,9 @@ type Options struct {
 	// Durability is what an acknowledged job survives, in the engine's word; it
 	// is shown and not interpreted.
 	Durability string
+	// SecretsEncrypted says that the Store encrypts documents; it is shown and not
+	// interpreted.
+	SecretsEncrypted bool
 }
 
 // The defaults of Options.
@@ -160,6 +163,9 @@ func (c *Control) MaxPayload() int { return c.o.MaxPayload }
 
 // Durability returns what an acknowledged job survives, in the engine's word.
 func (c *Control) Durability() string { return c.o.Durability }
+
+// SecretsEncrypted reports whether secrets are encrypted in the store.
+func (c *Control) SecretsEncrypted() bool { return c.o.SecretsEncrypted }
 
 // Ready returns nil where the store answers.
 func (c *Control) Ready(ctx context.Context) error {

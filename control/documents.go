@@ -17,6 +17,9 @@ const (
 	kindSigning = "signing"
 )
 
+// DocumentKinds returns the kinds of all documents that control keeps.
+func DocumentKinds() []string { return []string{kindWorker, kindQueue, kindAPIKey, kindSigning} }
+
 // Match is the condition under which a change is made. The zero Match is
 // always met.
 type Match struct {

@@ -13,6 +13,7 @@ import (
 	"github.com/orchestrix/orchestrix/client"
 	"github.com/orchestrix/orchestrix/cmd/orchestrix/internal/receiver"
 	"github.com/orchestrix/orchestrix/control"
+	"github.com/orchestrix/orchestrix/store/sealed"
 )
 
 func decode[T any](t *testing.T, r result) T {
@@ -22,6 +23,17 @@ func decode[T any](t *testing.T, r result) T {
 		t.Fatalf("not JSON: %v\n%s%s", err, r.out, r.err)
 	}
 	return v
+}
+
+func TestGenerateSecretKey(t *testing.T) {
+	t.Parallel()
+	first, second := command(t, "", "secrets", "generate-key"), command(t, "", "secrets", "generate-key")
+	if _, err := sealed.ParseKeyring(first.out + second.out); err != nil || first.code != exitOK {
+		t.Errorf("%+v: %v", first, err)
+	}
+	if r := decode[map[string]string](t, command(t, "", "secrets", "generate-key", "-o", "json")); len(r["key"]) != len(strings.TrimSpace(first.out)) {
+		t.Errorf("as JSON: %v", r)
+	}
 }
 
 func TestJobsFromTheShell(t *testing.T) {

@@ -61,6 +61,7 @@ func serverFlags(flags *pflag.FlagSet, c *app.Config) {
 	flags.StringSliceVar(&c.AllowCIDR, "allow-cidr", nil, "a private `network` that pushes may go to; may be repeated")
 	flags.StringVar(&c.RootKey, "root-key", "", "the `key` that may do everything; better given as ORCHESTRIX_ROOT_KEY")
 	flags.StringVar(&c.RootKeyFile, "root-key-file", "", "a `file` that holds the root key")
+	flags.StringVar(&c.SecretKeyFile, "secret-key-file", "", "a `file` of keys that encrypt secrets in the store, the one in use first")
 	flags.StringVar(&c.TLSCert, "tls-cert", "", "serve HTTPS with the certificate in this PEM `file`")
 	flags.StringVar(&c.TLSKey, "tls-key", "", "the certificate's private key, a PEM `file`")
 	flags.Var((*durationValue)(&c.DrainGrace), "drain-grace", "how `long` pushes under way may take at the end")

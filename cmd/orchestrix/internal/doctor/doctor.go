@@ -9,6 +9,7 @@ package doctor
 
 import (
 	"context"
+	"os"
 	"time"
 
 	"github.com/orchestrix/orchestrix/app"
@@ -55,6 +56,7 @@ func Run(ctx context.Context, o Options) []Check {
 	add := func(checks ...Check) { out = append(out, checks...) }
 	o.Step("configuration")
 	add(configuration(o.Config))
+	add(secrets(o.Config))
 	o.Step("directory")
 	add(directory(o.Config)...)
 	o.Step("open files")
@@ -79,6 +81,25 @@ func AnyFailed(checks []Check) bool {
 		}
 	}
 	return false
+}
+
+// secrets says whether they are encrypted in the store, and whether others may
+// read the keys.
+func secrets(c app.Config) Check {
+	if c.SecretKeyFile == "" && c.Store == "memory:" {
+		return Check{"secrets", Skipped, "the store is memory:", ""}
+	}
+	if c.SecretKeyFile == "" {
+		return Check{"secrets", Warning, "they are stored as they are", "encrypt them: orchestrix secrets generate-key > secret.keys, and serve --secret-key-file secret.keys"}
+	}
+	info, err := os.Stat(c.SecretKeyFile)
+	if err != nil {
+		return Check{"secrets", Failed, err.Error(), "make the file readable for this user"}
+	}
+	if info.Mode().Perm()&0o004 != 0 {
+		return Check{"secrets", Warning, c.SecretKeyFile + " is readable for everybody", "chmod 600 " + c.SecretKeyFile}
+	}
+	return Check{"secrets", OK, "encrypted with the first key of " + c.SecretKeyFile, ""}
 }
 
 func configuration(c app.Config) Check {
