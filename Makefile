@@ -14,7 +14,7 @@ BENCH ?= .
 
 .PHONY: help
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## start a server with a sample worker and sample jobs
@@ -40,6 +40,14 @@ sim: ## run the simulator of the shard state machine over SEEDS seeds
 .PHONY: bench
 bench: ## run the benchmarks
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 30m $(TESTFLAGS) $(PKG)
+
+.PHONY: bench-backlog
+bench-backlog: ## measure what a backlog of a million jobs costs
+	go run ./cmd/orchestrix bench backlog
+
+.PHONY: bench-isolation
+bench-isolation: ## measure what a hanging worker costs another queue
+	go run ./cmd/orchestrix bench isolation
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME

@@ -9,4 +9,8 @@
 // only counts when the worker has seen each job, signed, and the server has
 // recorded each as succeeded. It tunes nothing and warms nothing up beyond the
 // connections of the first phase.
+//
+// RunBacklog and RunIsolation measure what a long backlog and a hanging worker
+// cost, each beside the same without it and at the same time: of them, too, the
+// ratios count. docs/benchmarks.md says how to read all three.
 package bench

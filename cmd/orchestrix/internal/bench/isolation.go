@@ -23,8 +23,7 @@ type IsolationOptions struct {
 	// Rate is how many jobs a second are enqueued, one by one, whatever becomes
 	// of them: an open loop.
 	Rate int
-	// Phase is how long one measurement takes, Rounds how many there are of each
-	// setting.
+	// Phase is how long a round takes, Rounds how many there are.
 	Phase  time.Duration
 	Rounds int
 	// Hang is the timeout of the worker that never answers.
@@ -50,7 +49,7 @@ type IsolationSetting struct {
 	// Queue is the hanging queue; empty where there is none.
 	Queue  string    `json:"hanging_queue,omitempty"`
 	Rounds []Latency `json:"rounds"`
-	// P50 and P99 are the rounds' medians.
+	// P50 and P99 are over the jobs of all rounds.
 	P50 time.Duration `json:"p50_ns"`
 	P99 time.Duration `json:"p99_ns"`
 	// P50Ratio and P99Ratio compare with those of the quick queue alone: 1 is as
@@ -87,22 +86,28 @@ const (
 type isolation struct {
 	IsolationOptions
 	quick, hanging *process
-	phases         int
+	settings       []*setting
+	phases         int // given out so far
 }
 
 // setting is a server with or without a hanging queue.
 type setting struct {
 	*server
 	IsolationSetting
+	times []time.Duration // of all rounds
 }
 
-// RunIsolation measures the latency of a quick queue on three servers in turn:
+// RunIsolation measures the latency of a quick queue on three servers at once:
 // alone, beside a queue whose worker hangs in another shard, and in the same
-// one. The pushes hang all the time, so that rounds see them begin, hang and
-// time out.
+// one. Their jobs arrive by turns, milliseconds apart, so that what else the
+// machine does disturbs all three alike: the slowest hundredth is mostly that.
 func RunIsolation(ctx context.Context, o IsolationOptions) (*IsolationReport, error) {
 	secret := webhook.NewSecret().Reveal()
-	b := &isolation{IsolationOptions: o}
+	b := &isolation{IsolationOptions: o, settings: []*setting{
+		{IsolationSetting: IsolationSetting{Name: "alone"}},
+		{IsolationSetting: IsolationSetting{Name: "hanging, other shard", Queue: queueBeside(quickQueue, isolationShards, false)}},
+		{IsolationSetting: IsolationSetting{Name: "hanging, same shard", Queue: queueBeside(quickQueue, isolationShards, true)}},
+	}}
 	for _, p := range []**process{&b.quick, &b.hanging} {
 		var err error
 		if *p, err = startWorker(ctx, o.Executable, secret); err != nil {
@@ -110,12 +115,7 @@ func RunIsolation(ctx context.Context, o IsolationOptions) (*IsolationReport, er
 		}
 		defer (*p).stop()
 	}
-	settings := []*setting{
-		{IsolationSetting: IsolationSetting{Name: "alone"}},
-		{IsolationSetting: IsolationSetting{Name: "hanging, other shard", Queue: queueBeside(quickQueue, isolationShards, false)}},
-		{IsolationSetting: IsolationSetting{Name: "hanging, same shard", Queue: queueBeside(quickQueue, isolationShards, true)}},
-	}
-	for _, s := range settings {
+	for _, s := range b.settings {
 		var err error
 		if s.server, err = startServer(ctx, o.Executable, o.Dir); err != nil {
 			return nil, err
@@ -125,7 +125,7 @@ func RunIsolation(ctx context.Context, o IsolationOptions) (*IsolationReport, er
 			return nil, fmt.Errorf("%s: %w", s.Name, err)
 		}
 	}
-	return b.run(ctx, settings)
+	return b.run(ctx)
 }
 
 // queueBeside returns a queue's name that falls into the same shard as another
@@ -139,7 +139,7 @@ func queueBeside(queue string, shards int, same bool) string {
 	}
 }
 
-// prepare registers the workers, has the hanging queue hang, and warms up.
+// prepare registers the workers and has the hanging queue hang.
 func (b *isolation) prepare(ctx context.Context, s *setting, secret string) error {
 	_, err := s.api.PutWorker(ctx, "quick", client.WorkerConfig{
 		URL: b.quick.url + "/timed", Queues: []string{quickQueue}, SigningSecret: secret,
@@ -147,13 +147,10 @@ func (b *isolation) prepare(ctx context.Context, s *setting, secret string) erro
 	if err != nil {
 		return err
 	}
-	if s.Queue != "" {
-		if err := b.hang(ctx, s, secret); err != nil {
-			return err
-		}
+	if s.Queue == "" {
+		return nil
 	}
-	_, err = b.measure(ctx, s, "warm-up", warmUp)
-	return err
+	return b.hang(ctx, s, secret)
 }
 
 // hang fills the hanging queue and returns when its first pushes hang.
@@ -194,70 +191,92 @@ func (s *setting) hanging(ctx context.Context) (inFlight int, timedOut int64, er
 	return w.InFlight, w.Failed, nil
 }
 
-func (b *isolation) run(ctx context.Context, settings []*setting) (*IsolationReport, error) {
-	for round := range b.Rounds {
-		for i := range settings {
-			// Each round begins with another setting, or one of them would see all
-			// the time-outs where their period is a round's.
-			s := settings[(round+i)%len(settings)]
-			l, err := b.measure(ctx, s, fmt.Sprintf("round %d of %d, %s", round+1, b.Rounds, s.Name), b.Phase)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", s.Name, err)
-			}
-			s.Rounds = append(s.Rounds, l)
+func (b *isolation) run(ctx context.Context) (*IsolationReport, error) {
+	if err := b.round(ctx, "warm-up", warmUp); err != nil {
+		return nil, fmt.Errorf("warm-up: %w", err)
+	}
+	for _, s := range b.settings {
+		s.Rounds, s.times = nil, nil
+	}
+	for i := range b.Rounds {
+		name := fmt.Sprintf("round %d of %d", i+1, b.Rounds)
+		if err := b.round(ctx, name, b.Phase); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	report := &IsolationReport{
 		Rate: b.Rate, Phase: b.Phase, Hang: b.Hang, Jobs: b.Jobs, CPUs: runtime.NumCPU(), Go: runtime.Version(),
 	}
-	for _, s := range settings {
-		s.compare(settings[0].Rounds)
+	for _, s := range b.settings {
+		s.P50, s.P99 = quantile(s.times, 0.5), quantile(s.times, 0.99)
+		s.compare(&b.settings[0].IsolationSetting)
 		report.Settings = append(report.Settings, s.IsolationSetting)
 	}
 	return report, nil
 }
 
-// measure sends jobs for that long and returns how long they took.
-func (b *isolation) measure(ctx context.Context, s *setting, name string, length time.Duration) (Latency, error) {
-	b.phases++
-	phase := b.phases
-	_, before, err := s.hanging(ctx)
-	if err != nil {
-		return Latency{}, err
-	}
-	sent, err := b.arrive(ctx, s.server, phase, name, length)
-	if err != nil {
-		return Latency{}, err
-	}
-	hanging, timedOut, err := s.hanging(ctx)
-	if err != nil {
-		return Latency{}, err
-	}
-	if s.Queue != "" && hanging == 0 {
-		return Latency{}, errors.New("no push hangs any more: enqueue more jobs for it")
-	}
-	times, err := b.delivered(ctx, phase, sent)
-	if err != nil {
-		return Latency{}, err
-	}
-	return Latency{
-		Jobs: len(times), P50: quantile(times, 0.5), P99: quantile(times, 0.99), Max: times[len(times)-1],
-		Hanging: hanging, TimedOut: timedOut - before,
-	}, nil
+func (s *IsolationSetting) compare(alone *IsolationSetting) {
+	s.P50Ratio = float64(s.P50) / float64(alone.P50)
+	s.P99Ratio = float64(s.P99) / float64(alone.P99)
 }
 
-// arrive enqueues jobs at the rate, each at its time whether or not those before
-// are through, and returns their number.
-func (b *isolation) arrive(ctx context.Context, s *server, phase int, name string, length time.Duration) (int, error) {
+// round sends jobs for that long to all settings, and notes how long they took.
+func (b *isolation) round(ctx context.Context, name string, length time.Duration) error {
+	first := b.phases
+	b.phases += len(b.settings)
+	before := make([]int64, len(b.settings))
+	for i, s := range b.settings {
+		var err error
+		if _, before[i], err = s.hanging(ctx); err != nil {
+			return err
+		}
+	}
+	sent, err := b.arrive(ctx, first, name, length)
+	if err != nil {
+		return err
+	}
+	for i, s := range b.settings {
+		times, err := b.delivered(ctx, first+i, sent)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Name, err)
+		}
+		if err := s.note(ctx, times, before[i]); err != nil {
+			return fmt.Errorf("%s: %w", s.Name, err)
+		}
+	}
+	return nil
+}
+
+// note adds a round to a setting in which so many pushes had timed out before.
+func (s *setting) note(ctx context.Context, times []time.Duration, before int64) error {
+	hanging, timedOut, err := s.hanging(ctx)
+	if err != nil {
+		return err
+	}
+	if s.Queue != "" && hanging == 0 {
+		return errors.New("no push hangs any more: enqueue more jobs for it")
+	}
+	s.times = append(s.times, times...)
+	s.Rounds = append(s.Rounds, Latency{
+		Jobs: len(times), P50: quantile(times, 0.5), P99: quantile(times, 0.99), Max: quantile(times, 1),
+		Hanging: hanging, TimedOut: timedOut - before,
+	})
+	return nil
+}
+
+// arrive enqueues jobs at the rate for each setting, each at its time whether or
+// not those before are through, and returns their number for each. The settings'
+// phases begin with first.
+func (b *isolation) arrive(ctx context.Context, first int, name string, length time.Duration) (int, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	n := max(int(length.Seconds()*float64(b.Rate)), 1)
-	every := time.Second / time.Duration(b.Rate)
+	every := time.Second / time.Duration(b.Rate*len(b.settings))
 	began := time.Now()
 	var all sync.WaitGroup
-	for i := range n {
+	for i := range n * len(b.settings) {
 		if i%b.Rate == 0 {
-			b.Progress(name, i, n)
+			b.Progress(name, i, n*len(b.settings))
 		}
 		select {
 		case <-time.After(time.Until(began.Add(time.Duration(i) * every))):
@@ -265,8 +284,9 @@ func (b *isolation) arrive(ctx context.Context, s *server, phase int, name strin
 			all.Wait()
 			return 0, context.Cause(ctx)
 		}
+		k := inTurn(i, len(b.settings))
 		all.Go(func() {
-			if err := s.single(ctx, timedJob(phase, time.Now())); err != nil {
+			if err := b.settings[k].single(ctx, timedJob(first+k, time.Now())); err != nil {
 				cancel(err)
 			}
 		})
@@ -274,6 +294,11 @@ func (b *isolation) arrive(ctx context.Context, s *server, phase int, name strin
 	all.Wait()
 	return n, context.Cause(ctx)
 }
+
+// inTurn says which of n gets arrival i. Each has one of every n in a row, and
+// each is the first of them equally often: who comes second finds a machine that
+// the first has woken.
+func inTurn(i, n int) int { return (i + i/n) % n }
 
 func timedJob(phase int, sent time.Time) []byte {
 	payload, err := json.Marshal(timed{phase, sent.UnixNano()})
@@ -297,14 +322,4 @@ func (b *isolation) delivered(ctx context.Context, phase, sent int) ([]time.Dura
 			return nil, fmt.Errorf("%d of %d jobs were delivered within %s", len(times), sent, deliveryWait)
 		}
 	}
-}
-
-// compare takes the medians of both before their ratio: the slowest hundredth of
-// one short phase says more about the machine in that second than about what it
-// is compared with.
-func (s *IsolationSetting) compare(alone []Latency) {
-	p50, p99 := func(l Latency) time.Duration { return l.P50 }, func(l Latency) time.Duration { return l.P99 }
-	s.P50, s.P99 = medianOf(s.Rounds, p50), medianOf(s.Rounds, p99)
-	s.P50Ratio = float64(s.P50) / float64(medianOf(alone, p50))
-	s.P99Ratio = float64(s.P99) / float64(medianOf(alone, p99))
 }

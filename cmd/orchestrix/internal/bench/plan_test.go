@@ -92,9 +92,30 @@ func TestCompare(t *testing.T) {
 	if p.Against != "empty" || p.WallRatio != 0.9 || p.CPURatio != 0.5 || p.Rate != 65 {
 		t.Errorf("%+v", p)
 	}
-	s := IsolationSetting{Rounds: []Latency{{P50: 2, P99: 30}, {P50: 2, P99: 30}, {P50: 2, P99: 900}}}
-	s.compare([]Latency{{P50: 2, P99: 20}, {P50: 2, P99: 1}, {P50: 2, P99: 25}})
-	if s.P50Ratio != 1 || s.P99Ratio != 1.5 || s.P99 != 30 {
+	s := IsolationSetting{P50: 2, P99: 30}
+	s.compare(&IsolationSetting{P50: 2, P99: 20})
+	if s.P50Ratio != 1 || s.P99Ratio != 1.5 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// Of n arrivals in a row each setting has one, and of n times n each is the
+// first once.
+func TestInTurn(t *testing.T) {
+	t.Parallel()
+	const n = 3
+	first := map[int]int{}
+	for row := range n {
+		seen := map[int]bool{}
+		for i := row * n; i < (row+1)*n; i++ {
+			seen[inTurn(i, n)] = true
+		}
+		if len(seen) != n {
+			t.Errorf("row %d serves %v", row, seen)
+		}
+		first[inTurn(row*n, n)]++
+	}
+	if len(first) != n {
+		t.Errorf("first are %v", first)
 	}
 }
