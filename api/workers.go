@@ -9,6 +9,7 @@ import (
 
 	"github.com/orchestrix/orchestrix/control"
 	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/webhook"
 )
 
 const workersTag = "workers"
@@ -36,6 +37,8 @@ var workerObject = object[workerSpec]{
 		texts("labels", func(w *workerSpec) *map[string]string { return &w.Labels }, doc("At most 32 labels.")),
 		text("signing_secret", func(w *workerSpec) *string { return &w.SigningSecret }, "must not be empty",
 			&huma.Schema{Description: `A "whsec_..." of yours; where it is absent one is made for a new worker, and kept for one that is there.`, WriteOnly: true}),
+		text("signing_key", func(w *workerSpec) *string { return &w.SigningKey }, "must not be empty",
+			&huma.Schema{Description: `An ed25519 key pair that signs too: generate makes one where there is none, "whsk_..." is one of yours, none takes it away; where it is absent what there is stays.`, WriteOnly: true}),
 	},
 }
 
@@ -53,12 +56,14 @@ type Worker struct {
 	Description string            `json:"description,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 
-	Paused               bool      `json:"paused"`
-	PauseReason          string    `json:"pause_reason,omitempty"`
-	PausedAt             time.Time `json:"paused_at,omitzero"`
-	CreatedAt            time.Time `json:"created_at"`
-	UpdatedAt            time.Time `json:"updated_at"`
-	Secrets              int       `json:"secrets" doc:"How many secrets sign; more than one while one rotates."`
+	Paused      bool      `json:"paused"`
+	PauseReason string    `json:"pause_reason,omitempty"`
+	PausedAt    time.Time `json:"paused_at,omitzero"`
+	CreatedAt   time.Time `json:"created_at"`
+	UpdatedAt   time.Time `json:"updated_at"`
+	Secrets     int       `json:"secrets" doc:"How many secrets sign; more than one while one rotates."`
+	PublicKeys  []string  `json:"public_keys,omitempty" doc:"What verifies the ed25519 signatures, the newest first; more than one while one rotates."`
+
 	CertificateExpiresAt time.Time `json:"certificate_expires_at,omitzero" doc:"Of an mtls auth: when the client certificate ends."`
 
 	Secret string `json:"secret,omitempty" doc:"The signing secret, only in the answer that brought it into use."`
@@ -76,7 +81,7 @@ func viewWorker(w *control.Worker) Worker {
 		Name: w.Name, URL: w.URL, Queues: w.Queues, Concurrency: w.Concurrency, Timeout: w.Timeout, Headers: w.Headers,
 		Auth: viewAuth(&w.Auth), CertificateExpiresAt: w.CertificateExpires, Weight: w.Weight, OnGone: w.OnGone, Description: w.Description, Labels: w.Labels,
 		Paused: w.Paused, PauseReason: w.PauseReason, PausedAt: w.PausedAt, CreatedAt: w.Created, UpdatedAt: w.Updated,
-		Secrets: w.Secrets, Secret: w.Secret,
+		Secrets: w.Secrets, PublicKeys: viewPublicKeys(w.PublicKeys), Secret: w.Secret,
 		InFlight: w.Live.InFlight, Succeeded: w.Live.Succeeded, Failed: w.Live.Failed,
 		LastSuccessAt: w.Live.LastSuccess, LastFailureAt: w.Live.LastFailure, ThrottledUntil: w.Live.ThrottledUntil,
 	}
@@ -132,6 +137,24 @@ var rotationObject = object[control.Rotation]{
 	},
 }
 
+var keyRotationObject = object[control.Rotation]{
+	name: "KeyRotation", description: "A new key pair.",
+	fields: []field[control.Rotation]{
+		pointer("grace", func(r *control.Rotation) **job.Duration { return &r.Grace }, (*reader).duration,
+			&huma.Schema{Type: huma.TypeString, Description: "How long the key before still signs, 0s to 30d; 24h where it is absent."}),
+		text("signing_key", func(r *control.Rotation) *string { return &r.Secret }, "must not be empty",
+			&huma.Schema{Description: `A "whsk_..." of yours; one is made where it is absent, or generate.`, WriteOnly: true}),
+	},
+}
+
+func viewPublicKeys(keys []webhook.PublicKey) []string {
+	var out []string
+	for _, k := range keys {
+		out = append(out, k.String())
+	}
+	return out
+}
+
 func (a *api) workerRoutes() {
 	const path = "/v1/workers/{name}"
 	register(a, operation{method: "GET", path: "/v1/workers", id: "list-workers", tag: workersTag, summary: "List workers by name"}, a.listWorkers)
@@ -155,6 +178,10 @@ func (a *api) workerRoutes() {
 		method: "POST", path: path + "/rotate-secret", id: "rotate-worker-secret", tag: workersTag, errors: []int{404, 409}, body: optional(&rotationObject),
 		summary: "Give a worker a new secret, which the answer holds, once",
 	}, a.rotateSecret)
+	register(a, operation{
+		method: "POST", path: path + "/rotate-key", id: "rotate-worker-key", tag: workersTag, errors: []int{404, 409}, body: optional(&keyRotationObject),
+		summary: "Give a worker a new ed25519 key pair, whose public key the answer holds",
+	}, a.rotateKey)
 }
 
 func (a *api) listWorkers(ctx context.Context, in *PageParams) (*listOutput[Worker], error) {
@@ -229,6 +256,15 @@ func (a *api) rotateSecret(ctx context.Context, in *pauseInput) (*workerOutput, 
 		return nil, err
 	}
 	w, err := a.control.RotateSecret(ctx, in.Name, rotation)
+	return newWorkerOutput(&w, http.StatusOK), err
+}
+
+func (a *api) rotateKey(ctx context.Context, in *pauseInput) (*workerOutput, error) {
+	var rotation control.Rotation
+	if err := decodeOptional(&keyRotationObject, in.RawBody, &rotation); err != nil {
+		return nil, err
+	}
+	w, err := a.control.RotateKey(ctx, in.Name, rotation)
 	return newWorkerOutput(&w, http.StatusOK), err
 }
 

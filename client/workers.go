@@ -36,6 +36,10 @@ type WorkerConfig struct {
 	// SigningSecret is a "whsec_..." of yours; empty has one made where the
 	// worker is new, and keeps the one it has.
 	SigningSecret string `json:"signing_secret,omitempty"`
+	// SigningKey has pushes signed with an ed25519 key pair too: "generate" makes
+	// one where there is none, "whsk_..." is one of yours, "none" takes it away;
+	// empty keeps what there is. Worker.PublicKeys verify.
+	SigningKey string `json:"signing_key,omitempty"`
 }
 
 // WorkerAuth is how a worker is told who pushes. Type says which of the others
@@ -76,6 +80,9 @@ type Worker struct {
 	UpdatedAt   time.Time `json:"updated_at"`
 	// Secrets is how many secrets sign; more than one while one rotates.
 	Secrets int `json:"secrets"`
+	// PublicKeys are "whpk_..." texts that verify the ed25519 signatures, the newest
+	// first; see webhook.ParsePublicKey.
+	PublicKeys []string `json:"public_keys,omitempty"`
 	// CertificateExpiresAt is when the certificate of an mtls auth ends.
 	CertificateExpiresAt time.Time `json:"certificate_expires_at,omitzero"`
 	// Secret is the signing secret, only in the answer that made it.
@@ -141,6 +148,20 @@ type Rotation struct {
 // RotateSecret gives a worker a new secret, which the answer holds, once.
 func (c *Client) RotateSecret(ctx context.Context, name string, r Rotation) (*Worker, error) {
 	return c.worker(ctx, "rotate the secret of", call{method: http.MethodPost, path: workerPath(name) + "/rotate-secret", body: r, once: true}, name)
+}
+
+// KeyRotation is how a key pair is replaced. The zero KeyRotation makes a new one
+// and lets the one before sign for 24 hours.
+type KeyRotation struct {
+	// Grace is how long the key before still signs; nil means 24 hours.
+	Grace *job.Duration `json:"grace,omitempty"`
+	// SigningKey is a "whsk_..." of yours; empty has one made.
+	SigningKey string `json:"signing_key,omitempty"`
+}
+
+// RotateKey gives a worker that has a key pair a new one.
+func (c *Client) RotateKey(ctx context.Context, name string, r KeyRotation) (*Worker, error) {
+	return c.worker(ctx, "rotate the key of", call{method: http.MethodPost, path: workerPath(name) + "/rotate-key", body: r, once: true}, name)
 }
 
 // DeleteWorker removes a worker; its queues keep their jobs.

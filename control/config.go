@@ -158,9 +158,14 @@ func (c *Control) config(now time.Time) (dispatcher.Config, error) {
 		if err != nil {
 			return config, err
 		}
-		config.Workers = append(config.Workers, workerConfig(&d, secrets))
+		keys, err := d.Value.Keys.keys(now)
+		if err != nil {
+			return config, err
+		}
+		config.Workers = append(config.Workers, workerConfig(&d, secrets, keys))
 		c.live.nextEnd = sooner(c.live.nextEnd, d.Value.Secrets.nextEnd(now))
 	}
+		c.live.nextEnd = sooner(c.live.nextEnd, d.Value.Keys.nextEnd(now))
 	var err error
 	config.SigningSecrets, err = c.live.signing.active(now)
 	return config, err
@@ -184,13 +189,13 @@ func (c *Control) queueConfig(q *queueRecord) dispatcher.Queue {
 
 // workerConfig builds a worker. Its version tells two configurations apart, also
 // of a worker that was removed and registered again, and of one that only signs
-// with fewer secrets.
-func workerConfig(d *document[workerRecord], secrets []webhook.Secret) *dispatcher.Worker {
+// with fewer secrets or keys.
+func workerConfig(d *document[workerRecord], secrets []webhook.Secret, keys []webhook.PrivateKey) *dispatcher.Worker {
 	w := &d.Value
 	return &dispatcher.Worker{
-		Name: d.Name, URL: w.URL, Queues: w.Queues, Headers: w.Headers, Auth: w.Auth, Secrets: secrets,
+		Name: d.Name, URL: w.URL, Queues: w.Queues, Headers: w.Headers, Auth: w.Auth, Secrets: secrets, Keys: keys,
 		Concurrency: w.Concurrency, Timeout: w.Timeout.Std(), Weight: w.Weight,
 		Paused: w.Paused, IgnoreGone: w.OnGone == OnGoneIgnore,
-		Version: uint64(d.Created.UnixMilli())<<24 ^ d.Version<<8 ^ uint64(len(secrets)),
+		Version: uint64(d.Created.UnixMilli())<<24 ^ d.Version<<8 ^ uint64(len(keys))<<4 ^ uint64(len(secrets)),
 	}
 }

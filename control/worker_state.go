@@ -144,6 +144,25 @@ func (c *Control) RotateSecret(ctx context.Context, name string, r Rotation) (Wo
 	})
 }
 
+// RotateKey gives a worker that signs with a key pair a new one; the one before
+// signs too until its grace has ended. Worker.PublicKeys tells both.
+func (c *Control) RotateKey(ctx context.Context, name string, r Rotation) (Worker, error) {
+	grace, key, err := r.checkKey()
+	if err != nil {
+		return Worker{}, err
+	}
+	return c.changeState(ctx, name, func(w *workerRecord, now time.Time) (webhook.Secret, error) {
+		if len(w.Keys) == 0 {
+			return webhook.Secret{}, conflict("no_signing_key", "worker %s has no key pair: give it one with signing_key", name)
+		}
+		next, err := w.Keys.rotate(key, grace, now)
+		if err == nil {
+			w.Keys = next
+		}
+		return webhook.Secret{}, err
+	})
+}
+
 func (c *Control) changeState(ctx context.Context, name string, edit func(*workerRecord, time.Time) (webhook.Secret, error)) (Worker, error) {
 	now, err := c.store.Now(ctx)
 	if err != nil {

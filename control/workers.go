@@ -37,6 +37,10 @@ type WorkerSpec struct {
 	// SigningSecret, where it is set, becomes the worker's only secret. It is
 	// never shown.
 	SigningSecret string `json:"-"`
+	// SigningKey, where it is set, is GenerateKey, NoKey, or a private key that
+	// becomes the worker's only one. Pushes are signed with it too. It is never
+	// shown, its public key always.
+	SigningKey string `json:"-"`
 }
 
 // The bounds and defaults of a worker.
@@ -66,6 +70,8 @@ type Worker struct {
 	Live             dispatcher.WorkerLive
 	// Secrets is how many secrets sign; more than one while a secret rotates.
 	Secrets int
+	// PublicKeys verify what the private keys sign, the newest first.
+	PublicKeys []webhook.PublicKey
 	// CertificateExpires is when the certificate of an mtls Auth ends.
 	CertificateExpires time.Time
 	// Secret is a secret that was just made or given, and is told once.
@@ -77,6 +83,7 @@ type workerRecord struct {
 	WorkerSpec
 	pause
 	Secrets keyring `json:"secrets"`
+	Keys    keyring `json:"keys,omitempty"`
 }
 
 // pause is the state that verbs change, of a worker or a queue.
@@ -139,17 +146,18 @@ func (c *Control) changeWorker(ctx context.Context, name string, m Match, spec f
 // replaceSpec checks a specification, puts it into the record, and returns the
 // secret that came into use by it, if one did.
 func (c *Control) replaceSpec(ctx context.Context, r *workerRecord, spec WorkerSpec, now time.Time) (webhook.Secret, error) {
-	given := spec.SigningSecret
-	spec.SigningSecret = ""
+	given, key := spec.SigningSecret, spec.SigningKey
+	spec.SigningSecret, spec.SigningKey = "", ""
 	spec.Headers = unmask(canonical(spec.Headers), r.Headers)
 	spec.Auth = unmaskAuth(spec.Auth, r.Auth)
-	if fields := c.workerFaults(ctx, r, &spec, given); len(fields) > 0 {
+	if fields := c.workerFaults(ctx, r, &spec, given, key); len(fields) > 0 {
 		return webhook.Secret{}, invalid(fields...)
 	}
 	if err := allow(ctx, ActionWriteWorkers, spec.Queues...); err != nil {
 		return webhook.Secret{}, err
 	}
 	r.WorkerSpec = spec
+	r.setKey(key, now)
 	if given == "" && len(r.Secrets) > 0 {
 		return webhook.Secret{}, nil
 	}
@@ -164,6 +172,23 @@ func (c *Control) replaceSpec(ctx context.Context, r *workerRecord, spec WorkerS
 	return secret, nil
 }
 
+// setKey carries out a SigningKey that is without fault. To ask for the same
+// twice changes nothing, so that a PUT may be repeated.
+func (r *workerRecord) setKey(text string, now time.Time) {
+	switch {
+	case text == "", text == GenerateKey && len(r.Keys) > 0:
+	case text == NoKey:
+		r.Keys = nil
+	case text == GenerateKey:
+		r.Keys = newKeyring(webhook.NewPrivateKey(), now)
+	default:
+		key, _ := webhook.ParsePrivateKey(text) // checked before
+		if len(r.Keys) == 0 || r.Keys[0].Secret != key.Reveal() {
+			r.Keys = newKeyring(key, now)
+		}
+	}
+}
+
 // allowWorker wants the action on every queue of a worker; there is none where
 // the worker is new.
 func allowWorker(ctx context.Context, a Action, r *workerRecord) error {
@@ -173,7 +198,7 @@ func allowWorker(ctx context.Context, a Action, r *workerRecord) error {
 	return allow(ctx, a, r.Queues...)
 }
 
-func (c *Control) workerFaults(ctx context.Context, was *workerRecord, w *WorkerSpec, secret string) []job.FieldError {
+func (c *Control) workerFaults(ctx context.Context, was *workerRecord, w *WorkerSpec, secret, key string) []job.FieldError {
 	var f faults
 	f.queues(w.Queues)
 	if w.Concurrency < 0 || w.Concurrency > MaxWorkerConcurrency {
@@ -195,6 +220,9 @@ func (c *Control) workerFaults(ctx context.Context, was *workerRecord, w *Worker
 		if _, err := webhook.ParseSecret(secret); err != nil {
 			f.add("signing_secret", secretFault)
 		}
+	}
+	if _, err := webhook.ParsePrivateKey(key); err != nil && key != "" && key != GenerateKey && key != NoKey {
+		f.add("signing_key", keyFault+", or none")
 	}
 	if len(f) == 0 && w.URL == was.URL {
 		return nil // it was judged before, and its name need not resolve again
@@ -239,6 +267,13 @@ func (c *Control) worker(d *document[workerRecord], now time.Time) Worker {
 		Name: d.Name, WorkerSpec: d.Value.WorkerSpec, Version: d.Version, Created: d.Created, Updated: d.Updated,
 		Paused: d.Value.Paused, PauseReason: d.Value.Reason, PausedAt: d.Value.PausedAt,
 		Live: c.dispatch.WorkerLive(d.Name), Secrets: active,
+	}
+	keys, err := d.Value.Keys.keys(now)
+	if err != nil { // which would have kept the configuration from being live
+		c.log.Error("a worker's key cannot be read", "worker", d.Name, "error", err)
+	}
+	for _, k := range keys {
+		w.PublicKeys = append(w.PublicKeys, k.Public())
 	}
 	w.CertificateExpires = w.Auth.CertificateExpires()
 	w.Headers, w.Auth = MaskHeaders(w.Headers), maskAuth(w.Auth)

@@ -54,6 +54,8 @@ type Worker struct {
 	Concurrency int
 	// Timeout bounds an attempt; 0 means the server's.
 	Timeout time.Duration
+	// Keys sign each push too, the newest first; mostly there is none.
+	Keys []webhook.PrivateKey
 	// Weight is its share among the workers of a queue, at least 1.
 	Weight int
 	Paused bool

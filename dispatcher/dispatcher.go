@@ -146,7 +146,7 @@ func (d *Dispatcher) prepare(c Config) *Config {
 }
 
 func (d *Dispatcher) destination(name, url string, headers map[string]string, w *Worker) *push.Destination {
-	dest, err := push.NewDestination(push.DestinationConfig{Name: name, URL: url, Headers: headers, Secrets: w.Secrets, Auth: w.Auth})
+	dest, err := push.NewDestination(push.DestinationConfig{Name: name, URL: url, Headers: headers, Secrets: w.Secrets, Keys: w.Keys, Auth: w.Auth})
 	if err != nil {
 		d.log.Error("worker cannot be pushed to", "worker", name, "error", err)
 		return nil

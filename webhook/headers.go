@@ -12,7 +12,7 @@ const (
 	HeaderID = "webhook-id"
 	// HeaderTimestamp holds the time of signing in seconds since the Unix epoch.
 	HeaderTimestamp = "webhook-timestamp"
-	// HeaderSignature holds one signature per secret, separated by spaces.
+	// HeaderSignature holds one signature per secret and key, separated by spaces.
 	HeaderSignature = "webhook-signature"
 )
 

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -19,13 +20,20 @@ import (
 // none, or where one is the zero Secret.
 var ErrNoSecret = errors.New("webhook: no signing secret")
 
-// schemeV1 begins a signature by HMAC-SHA256.
-const schemeV1 = "v1,"
+// The schemes that begin a signature: HMAC-SHA256, and ed25519.
+const (
+	schemeV1  = "v1,"
+	schemeV1a = "v1a,"
+)
 
 // Signer signs with a fixed list of secrets, usually one, and two or more while
-// a secret rotates. It may be used concurrently and keeps the prepared HMAC
-// states of its secrets, so that signing allocates nothing.
-type Signer struct{ states sync.Pool }
+// a secret rotates; and with ed25519 keys where it was given some. It may be used
+// concurrently and keeps the prepared HMAC states of its secrets, so that signing
+// with them allocates nothing.
+type Signer struct {
+	states  sync.Pool
+	secrets []Secret
+}
 
 // NewSigner returns a signer for these secrets; signatures come in their order.
 // It fails with ErrNoSecret.
@@ -33,13 +41,35 @@ func NewSigner(secrets ...Secret) (*Signer, error) {
 	if len(secrets) == 0 || slices.ContainsFunc(secrets, Secret.IsZero) {
 		return nil, ErrNoSecret
 	}
-	secrets = slices.Clone(secrets)
-	return &Signer{states: sync.Pool{New: func() any { return newSigning(secrets) }}}, nil
+	return signerOf(slices.Clone(secrets), nil), nil
+}
+
+func signerOf(secrets []Secret, keys []ed25519.PrivateKey) *Signer {
+	s := &Signer{secrets: secrets}
+	s.states.New = func() any {
+		st := newSigning(secrets)
+		st.keys = keys
+		return st
+	}
+	return s
+}
+
+// WithKeys returns a signer for the same secrets and these keys, whose signatures
+// follow those of the secrets. It fails with ErrNoSecret where a key is unset.
+func (s *Signer) WithKeys(keys ...PrivateKey) (*Signer, error) {
+	raw := make([]ed25519.PrivateKey, len(keys))
+	for i, k := range keys {
+		if raw[i] = k.raw(); raw[i] == nil {
+			return nil, ErrNoSecret
+		}
+	}
+	return signerOf(s.secrets, raw), nil
 }
 
 // AppendSignature appends the value of webhook-signature: for each secret "v1,"
-// and the base64 of the HMAC-SHA256 over "<id>.<timestamp>.<body>", separated
-// by spaces. timestamp is in seconds since the Unix epoch.
+// and the base64 of the HMAC-SHA256 over "<id>.<timestamp>.<body>", and for each
+// key "v1a," and the base64 of the ed25519 signature of the same, separated by
+// spaces. timestamp is in seconds since the Unix epoch.
 func (s *Signer) AppendSignature(dst []byte, id string, timestamp int64, body []byte) []byte {
 	st := s.states.Get().(*signing)
 	defer s.states.Put(st)
@@ -115,9 +145,11 @@ func (l headerLines) canonical() []byte {
 // Reset restores the state after the padded key rather than hashing it again.
 type signing struct {
 	macs   []hash.Hash
+	keys   []ed25519.PrivateKey
 	digest hash.Hash
 	prefix []byte // what is signed before the body
 	sum    []byte
+	whole  []byte // prefix and content, which ed25519 wants in one piece
 }
 
 func newSigning(secrets []Secret) *signing {
@@ -156,7 +188,25 @@ func (st *signing) append(dst, content []byte) []byte {
 		dst = append(dst, schemeV1...)
 		dst = base64.StdEncoding.AppendEncode(dst, st.mac(i, content))
 	}
+	if len(st.keys) == 0 {
+		return dst
+	}
+	message := st.message(content)
+	for _, k := range st.keys {
+		dst = append(dst, " "+schemeV1a...)
+		dst = base64.StdEncoding.AppendEncode(dst, ed25519.Sign(k, message))
+	}
 	return dst
+}
+
+// message returns what is signed in one piece. A large one is not kept.
+func (st *signing) message(content []byte) []byte {
+	const kept = 64 << 10
+	message := append(append(st.whole[:0], st.prefix...), content...)
+	if cap(message) <= kept {
+		st.whole = message
+	}
+	return message
 }
 
 // mac returns the HMAC under secret i over the prefix and the content, valid

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"crypto/ed25519"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -33,12 +34,16 @@ var (
 	ErrNoMatchingSignature = errors.New("webhook: no signature matches")
 )
 
-// Verifier checks that a push was signed with one of the secrets, not long ago.
+// Verifier checks that a push was signed with one of the secrets, or with the
+// private key of one of the public keys, not long ago.
 // Its fields must not be changed while it is used; Verify may be called
 // concurrently.
 type Verifier struct {
 	// Secrets are those that are accepted: two while a secret rotates.
 	Secrets []Secret
+	// PublicKeys are those that are accepted. A worker that has only them cannot
+	// make pushes itself; one that has Secrets too accepts either.
+	PublicKeys []PublicKey
 	// Tolerance bounds the push's age, and how far it may lie in the future.
 	// Zero or less means DefaultTolerance.
 	Tolerance time.Duration
@@ -55,7 +60,7 @@ type Verifier struct {
 // an error that matches one of this package's. body is the request's body as it
 // was received, byte by byte.
 //
-// Both signatures must match, each under any of the secrets. Every
+// Both signatures must match, each under any of the secrets and keys. Every
 // orchestrix-* header is covered, so one that was added, removed, changed or
 // repeated on the way is refused.
 func (v *Verifier) Verify(header http.Header, body []byte) error {
@@ -66,7 +71,7 @@ func (v *Verifier) Verify(header http.Header, body []byte) error {
 	if err := v.checkTime(m.timestamp); err != nil {
 		return err
 	}
-	if len(v.Secrets) == 0 || slices.ContainsFunc(v.Secrets, Secret.IsZero) {
+	if len(v.Secrets)+len(v.PublicKeys) == 0 || slices.ContainsFunc(v.Secrets, Secret.IsZero) || slices.ContainsFunc(v.PublicKeys, PublicKey.IsZero) {
 		return ErrNoSecret
 	}
 	signatures, err := parseSignatures(m.signature)
@@ -75,16 +80,16 @@ func (v *Verifier) Verify(header http.Header, body []byte) error {
 	}
 	st := newSigning(v.Secrets)
 	st.begin(m.id, m.timestamp)
-	if !st.matches(&signatures, body) {
+	if !v.matches(st, &signatures, body) {
 		return fmt.Errorf("%w: %s", ErrNoMatchingSignature, HeaderSignature)
 	}
 	if m.own == "" && len(m.lines) == 0 && v.AllowPlain {
 		return nil
 	}
-	return m.verifyOwn(st, body)
+	return v.verifyOwn(m, st, body)
 }
 
-func (m *message) verifyOwn(st *signing, body []byte) error {
+func (v *Verifier) verifyOwn(m *message, st *signing, body []byte) error {
 	if m.own == "" {
 		return fmt.Errorf("%w: %s", ErrMissingHeader, HeaderOwnSignature)
 	}
@@ -93,10 +98,30 @@ func (m *message) verifyOwn(st *signing, body []byte) error {
 		return fmt.Errorf("%w: %s", err, HeaderOwnSignature)
 	}
 	st.prefix = append(st.prefix, m.lines.canonical()...)
-	if !st.matches(&signatures, st.hexDigest(body)) {
+	if !v.matches(st, &signatures, st.hexDigest(body)) {
 		return fmt.Errorf("%w: %s", ErrNoMatchingSignature, HeaderOwnSignature)
 	}
 	return nil
+}
+
+// matches reports whether one of the signatures is right.
+func (v *Verifier) matches(st *signing, signatures *signatureList, content []byte) bool {
+	if st.matches(signatures, content) {
+		return true
+	}
+	if signatures.na == 0 || len(v.PublicKeys) == 0 {
+		return false
+	}
+	// All of this is public: there is nothing that time could tell.
+	message := st.message(content)
+	for i := range v.PublicKeys {
+		for j := range signatures.v1a[:signatures.na] {
+			if ed25519.Verify(v.PublicKeys[i].key[:], message, signatures.v1a[j][:]) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // matches compares every signature with that of every secret, without an early

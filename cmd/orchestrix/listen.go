@@ -27,6 +27,7 @@ type listenFlags struct {
 	url      string
 	queues   []string
 	secret   string
+	public   []string
 	status   int
 	failRate float64
 	delay    time.Duration
@@ -60,6 +61,9 @@ func (c *cli) listenCommand() *cobra.Command {
 			if f.status < 200 || f.status > 599 {
 				return usagef("--status must be an HTTP status from 200 to 599")
 			}
+			if len(f.public) > 0 && (f.secret != "" || len(f.queues) > 0) {
+				return usagef("--public-key is for a worker that is registered already: it goes with neither --secret nor --queue")
+			}
 			return c.listen(cmd.Context(), f)
 		},
 	}
@@ -69,6 +73,7 @@ func (c *cli) listenCommand() *cobra.Command {
 	flags.StringVar(&f.name, "name", "", "the worker's `name`; listen-<port> otherwise")
 	flags.StringVar(&f.url, "url", "", "the `URL` the server reaches this worker by; http://<address> otherwise")
 	flags.StringVar(&f.secret, "secret", "", "the signing `secret`, whsec_...; one is made otherwise")
+	flags.StringSliceVar(&f.public, "public-key", nil, "verify by this public `key`, whpk_..., and no secret; may be repeated")
 	flags.IntVar(&f.status, "status", http.StatusOK, "the HTTP `status` to answer with")
 	flags.Float64Var(&f.failRate, "fail-rate", 0, "answer 500 to this `share` of the pushes, from 0 to 1")
 	flags.DurationVar(&f.delay, "delay", 0, "wait this `long` before each answer")
@@ -92,11 +97,15 @@ func (c *cli) listen(ctx context.Context, f listenFlags) error {
 	if err != nil {
 		return usageError{err}
 	}
+	verifier, err := verifierOf(secret, f.public)
+	if err != nil {
+		return usageError{err}
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	l := &listener{c: c, f: f, done: stop}
 	server, err := receiver.Listen(ctx, f.addr, &receiver.Receiver{
-		Verifier: &webhook.Verifier{Secrets: []webhook.Secret{secret}}, Handle: l.handle, Refused: l.refused,
+		Verifier: verifier, Handle: l.handle, Refused: l.refused,
 	})
 	if err != nil {
 		return fmt.Errorf("listen: %w; choose another --addr, port 0 takes a free one", err)
@@ -108,6 +117,22 @@ func (c *cli) listen(ctx context.Context, f listenFlags) error {
 	<-ctx.Done()
 	unregister()
 	return server.Close(ctx, 5*time.Second)
+}
+
+// verifierOf verifies by the public keys where there are some, else by the secret.
+func verifierOf(secret webhook.Secret, public []string) (*webhook.Verifier, error) {
+	if len(public) == 0 {
+		return &webhook.Verifier{Secrets: []webhook.Secret{secret}}, nil
+	}
+	v := &webhook.Verifier{}
+	for _, text := range public {
+		key, err := webhook.ParsePublicKey(text)
+		if err != nil {
+			return nil, err
+		}
+		v.PublicKeys = append(v.PublicKeys, key)
+	}
+	return v, nil
 }
 
 func secretOf(text string) (webhook.Secret, error) {
@@ -126,6 +151,10 @@ const registerTimeout = 10 * time.Second
 func (l *listener) register(ctx context.Context, server *receiver.Server, secret webhook.Secret) (func(), error) {
 	_, port, _ := net.SplitHostPort(server.Addr())
 	name, url := cmp.Or(l.f.name, "listen-"+port), cmp.Or(l.f.url, server.URL())
+	if len(l.f.public) > 0 {
+		l.c.term.Note("listening on %s for pushes signed with the private key", server.URL())
+		return func() {}, nil
+	}
 	if len(l.f.queues) == 0 {
 		l.c.term.Note("listening on %s; register it with:\n  orchestrix workers set %s --url %s --queue default --signing-secret %s", server.URL(), name, url, secret.Reveal())
 		return func() {}, nil

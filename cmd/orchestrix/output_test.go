@@ -131,6 +131,14 @@ func TestWorkersFromTheShell(t *testing.T) {
 	if proven.code != exitOK || !strings.Contains(proven.out, "bearer") || strings.Contains(proven.out, "hidden") {
 		t.Errorf("set with --auth: %+v", proven)
 	}
+	keyed := command(t, "", "workers", "set", server, "proven", "--url", "http://127.0.0.1:9/hook", "--queue", "a", "--signing-key", "generate")
+	rotated := command(t, "", "workers", "rotate-key", server, "proven", "--grace", "1h")
+	if keyed.code != exitOK || strings.Count(keyed.out, "whpk_") != 1 || rotated.code != exitOK || strings.Count(rotated.out, "whpk_") != 2 {
+		t.Errorf("set with --signing-key: %+v, rotate-key: %+v", keyed, rotated)
+	}
+	if r := command(t, "", "workers", "rotate-key", server, "proven", "--grace", "long"); r.code != exitUsage {
+		t.Errorf("rotate-key with a bad grace: %+v", r)
+	}
 	if r := command(t, "", "workers", "set", server, "proven", "--url", "http://127.0.0.1:9/hook", "--queue", "a", "--auth", "hidden"); r.code != exitUsage || strings.Contains(r.err, "hidden") {
 		t.Errorf("set with a bad --auth: %+v", r)
 	}

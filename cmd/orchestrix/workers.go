@@ -28,7 +28,7 @@ func (c *cli) workersCommand() *cobra.Command {
 	return group("workers", "Register and see workers", "A worker is a webhook URL that serves queues.", workersExample,
 		c.workersListCommand(), c.workersSetCommand(), c.workersDeleteCommand(),
 		c.workerVerb("get", "Show a worker", (*client.Client).Worker),
-		c.workersPauseCommand(), c.workersRotateCommand(),
+		c.workersPauseCommand(), c.workersRotateCommand(), c.workersRotateKeyCommand(),
 		c.workerVerb("resume", "Let pushes go to a worker again", (*client.Client).ResumeWorker),
 	)
 }
@@ -117,6 +117,7 @@ to verify what it receives; the server never shows it again.`,
 	flags.IntVar(&config.Weight, "weight", 0, "its share among the workers of a queue; 0 means 1")
 	flags.StringVar(&config.OnGone, "on-gone", "", "what a 410 does to the worker: pause (default) or ignore")
 	flags.StringVar(&config.SigningSecret, "signing-secret", "", "a `whsec_...` of yours; one is made otherwise")
+	flags.StringVar(&config.SigningKey, "signing-key", "", "sign with an ed25519 key pair too: `generate`, whsk_... of yours, or none")
 	for _, name := range []string{"url", "queue"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
 			panic(err) // the flag is defined above
@@ -200,18 +201,42 @@ func (c *cli) workersPauseCommand() *cobra.Command {
 	return cmd
 }
 
+// graceOf reads the value of --grace; nil where it was not given.
+func graceOf(text string) (*job.Duration, error) {
+	if text == "" {
+		return nil, nil
+	}
+	d, err := job.ParseDuration(text)
+	if err != nil {
+		return nil, usagef("--grace %q is %w", text, err)
+	}
+	return &d, nil
+}
+
+func (c *cli) workersRotateKeyCommand() *cobra.Command {
+	var grace, key string
+	cmd := c.workerVerb("rotate-key", "Give a worker a new ed25519 key pair", func(api *client.Client, ctx context.Context, name string) (*client.Worker, error) {
+		d, err := graceOf(grace)
+		if err != nil {
+			return nil, err
+		}
+		return api.RotateKey(ctx, name, client.KeyRotation{Grace: d, SigningKey: key})
+	})
+	cmd.Long = `Give a worker that signs with a key pair a new one, and show its public key.
+Pushes are signed with both until the grace is over.`
+	cmd.Flags().StringVar(&grace, "grace", "", "how `long` the key before still signs; 24h otherwise")
+	cmd.Flags().StringVar(&key, "signing-key", "", "a `whsk_...` of yours; one is made otherwise")
+	return cmd
+}
+
 func (c *cli) workersRotateCommand() *cobra.Command {
 	var grace, secret string
 	cmd := c.workerVerb("rotate-secret", "Give a worker a new signing secret", func(api *client.Client, ctx context.Context, name string) (*client.Worker, error) {
-		r := client.Rotation{Secret: secret}
-		if grace != "" {
-			d, err := job.ParseDuration(grace)
-			if err != nil {
-				return nil, usagef("--grace %q is %w", grace, err)
-			}
-			r.Grace = &d
+		d, err := graceOf(grace)
+		if err != nil {
+			return nil, err
 		}
-		return api.RotateSecret(ctx, name, r)
+		return api.RotateSecret(ctx, name, client.Rotation{Grace: d, Secret: secret})
 	})
 	cmd.Long = `Give a worker a new signing secret. Pushes are signed with both secrets until the
 grace is over, so that the worker can take its time to learn the new one.`
@@ -240,6 +265,9 @@ func (c *cli) showWorker(w *client.Worker) error {
 	f.add("in flight", fmt.Sprint(w.InFlight))
 	f.add("succeeded", fmt.Sprintf("%d (last %s)", w.Succeeded, ago(w.LastSuccessAt, now)))
 	f.add("failed", fmt.Sprintf("%d (last %s)", w.Failed, ago(w.LastFailureAt, now)))
+	for _, key := range w.PublicKeys {
+		f.add("public key", key)
+	}
 	f.add("secret", w.Secret)
 	if err := c.showFields(f); err != nil {
 		return err

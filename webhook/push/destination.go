@@ -18,6 +18,8 @@ type DestinationConfig struct {
 	Headers map[string]string
 	// Secrets sign every push: one, or several while a secret rotates.
 	Secrets []webhook.Secret
+	// Keys sign every push too: none, one, or several while a key rotates.
+	Keys []webhook.PrivateKey
 	// Auth, as ValidateAuth accepts it, tells the worker who pushes.
 	Auth Auth
 }
@@ -55,6 +57,9 @@ func NewDestination(c DestinationConfig) (*Destination, error) {
 		return nil, errs[0]
 	}
 	signer, err := webhook.NewSigner(c.Secrets...)
+	if err == nil && len(c.Keys) > 0 {
+		signer, err = signer.WithKeys(c.Keys...)
+	}
 	if err != nil {
 		return nil, err
 	}
