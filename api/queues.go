@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -18,18 +19,37 @@ var queueObject = object[queueSpec]{
 	fields: []field[queueSpec]{
 		integer("concurrency", func(q *queueSpec) *int { return &q.Concurrency }, "must be from 1 to 10000",
 			bounded("How many pushes at once; the server's default where it is absent.", 1, control.MaxQueueConcurrency)),
+		optionalNested("rate", func(q *queueSpec) **job.Rate { return &q.Rate }, &rateObject),
+		text("priority_mode", func(q *queueSpec) *string { return &q.PriorityMode }, "must be weighted or strict",
+			choice("How priorities are served: weighted (8 critical to 4 high to 2 normal to 1 low, nothing starves; the default) or strict.",
+				control.PriorityWeighted, control.PriorityStrict)),
 		nested("retry", func(q *queueSpec) *job.Policy { return &q.Retry }, &retryObject),
 		text("description", func(q *queueSpec) *string { return &q.Description }, "", doc("For people; at most 1000 bytes.")),
 	},
 }
 
+var rateObject = object[job.Rate]{
+	name:        "Rate",
+	description: "How many pushes may start: limit in each period on average, and burst at once after a rest. More wait; none is dropped.",
+	defaults:    func() job.Rate { return job.Rate{} },
+	fields: []field[job.Rate]{
+		integer("limit", func(r *job.Rate) *int { return &r.Limit }, fmt.Sprintf("must be from 1 to %d", job.MaxRateLimit),
+			bounded("How many may start in each period.", 1, job.MaxRateLimit)),
+		duration("period", func(r *job.Rate) *job.Duration { return &r.Period }, "must be from 1s to 7d", doc("1s to 7d.")),
+		integer("burst", func(r *job.Rate) *int { return &r.Burst }, "must be from 1 to limit",
+			bounded("How many may start at once after a rest, at most limit; as many as come in 100ms, and at least one, where it is absent.", 1, job.MaxRateLimit)),
+	},
+}
+
 // Queue is a queue as it is shown.
 type Queue struct {
-	Name        string      `json:"name"`
-	Concurrency int         `json:"concurrency"`
-	Retry       *job.Policy `json:"retry,omitempty" doc:"What the queue itself sets; the rest falls through to the server."`
-	Description string      `json:"description,omitempty"`
-	Configured  bool        `json:"configured" doc:"Whether it has a configuration of its own."`
+	Name         string      `json:"name"`
+	Concurrency  int         `json:"concurrency"`
+	Rate         *job.Rate   `json:"rate,omitempty"`
+	PriorityMode string      `json:"priority_mode"`
+	Retry        *job.Policy `json:"retry,omitempty" doc:"What the queue itself sets; the rest falls through to the server."`
+	Description  string      `json:"description,omitempty"`
+	Configured   bool        `json:"configured" doc:"Whether it has a configuration of its own."`
 
 	Paused      bool      `json:"paused"`
 	PauseReason string    `json:"pause_reason,omitempty"`
@@ -42,17 +62,18 @@ type Queue struct {
 	OldestPendingAge job.Duration     `json:"oldest_pending_age,omitempty" doc:"How long the oldest ready job has waited."`
 	Throughput       float64          `json:"throughput" doc:"Attempts that ended per second, over the last minute."`
 	InFlight         int              `json:"in_flight" doc:"Pushes right now."`
-	Blocked          string           `json:"blocked,omitempty" doc:"Why ready jobs wait: paused, no_worker, concurrency or throttled."`
+	Blocked          string           `json:"blocked,omitempty" doc:"Why ready jobs wait: paused, no_worker, concurrency, rate or throttled."`
 	WaitingReason    string           `json:"waiting_reason,omitempty" doc:"The same, in a sentence."`
 }
 
 func viewQueue(q *control.Queue) Queue {
 	v := Queue{
-		Name: q.Name, Concurrency: q.Concurrency, Description: q.Description, Configured: q.Version != 0,
+		Name: q.Name, Concurrency: q.Concurrency, PriorityMode: q.PriorityMode, Description: q.Description, Configured: q.Version != 0,
 		Paused: q.Paused, PauseReason: q.PauseReason, PausedAt: q.PausedAt, CreatedAt: q.Created, UpdatedAt: q.Updated,
 		Workers: append([]string{}, q.Workers...), Counts: q.Counts, OldestPendingAge: job.Duration(q.OldestPending),
 		Throughput: q.Live.Throughput, InFlight: q.Live.InFlight, Blocked: q.Blocked, WaitingReason: q.Waiting,
 	}
+	v.Rate = q.Rate
 	if !q.Retry.IsZero() {
 		v.Retry = &q.Retry
 	}

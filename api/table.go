@@ -224,6 +224,23 @@ func nested[T, U any](name string, at func(*T) *U, o *object[U]) field[T] {
 	}
 }
 
+// optionalNested is like nested, for an object of which empty and absent
+// differ.
+func optionalNested[T, U any](name string, at func(*T) **U, o *object[U]) field[T] {
+	return field[T]{
+		name: name, schema: o.describe(false),
+		read: func(r *reader, into *T) {
+			var v U
+			if old := *at(into); old != nil {
+				v = *old // a patch merges into what there is
+			}
+			o.read(r, &v)
+			*at(into) = &v
+		},
+		reset: func(into, defaults *T) { *at(into) = *at(defaults) },
+	}
+}
+
 // pointer is like value, for a member of which zero and absent differ.
 func pointer[T, V any](name string, at func(*T) **V, read func(*reader) (V, bool), s *huma.Schema) field[T] {
 	return field[T]{

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -230,6 +231,69 @@ func TestPriorities(t *testing.T) {
 	}
 	if order[0] != "critical" || slices.Index(order, "low") < slices.Index(order, "critical") {
 		t.Errorf("order of pushes: %v", order)
+	}
+}
+
+// A rate spreads the pushes, and is lifted on the running queue.
+func TestRate(t *testing.T) {
+	t.Parallel()
+	s := start(t, config(t.TempDir()))
+	w := s.register(t, "w", []string{"q"}, nil)
+	rate := &job.Rate{Limit: 2, Period: job.Duration(time.Hour), Burst: 2}
+	if _, err := s.PutQueue(deadline(t), "q", client.QueueConfig{Rate: rate, PriorityMode: "strict"}); err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for i := range 5 {
+		ids = append(ids, s.enqueue(t, client.NewJob{Queue: "q", Type: strconv.Itoa(i)}))
+	}
+	for _, id := range ids[:2] {
+		status(t, s.await(t, id), job.Succeeded)
+	}
+	q, err := s.Queue(deadline(t), "q")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q.Blocked != "rate" || q.WaitingReason == "" || *q.Rate != *rate || q.PriorityMode != "strict" || q.Counts["pending"] != 3 {
+		t.Errorf("queue: %+v with rate %+v", q, q.Rate)
+	}
+	if n := len(w.received()); n != 2 {
+		t.Fatalf("%d pushes started, the rate allows 2 in an hour", n)
+	}
+	if _, err := s.PatchQueue(deadline(t), "q", map[string]any{"rate": nil}); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
+		status(t, s.await(t, id), job.Succeeded)
+	}
+}
+
+// What was started before a restart counts after it.
+func TestRateOutlivesARestart(t *testing.T) {
+	t.Parallel()
+	c := config(t.TempDir())
+	s := start(t, c)
+	w := s.register(t, "w", []string{"q"}, nil)
+	rate := &job.Rate{Limit: 1, Period: job.Duration(time.Hour)}
+	if _, err := s.PutQueue(deadline(t), "q", client.QueueConfig{Rate: rate}); err != nil {
+		t.Fatal(err)
+	}
+	first := s.enqueue(t, client.NewJob{Queue: "q", Type: "t"})
+	status(t, s.await(t, first), job.Succeeded)
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s = start(t, c)
+	s.enqueue(t, client.NewJob{Queue: "q", Type: "t"})
+	// A job of another queue that is pushed shows that the server is at work.
+	other := s.register(t, "other", []string{"r"}, nil)
+	status(t, s.await(t, s.enqueue(t, client.NewJob{Queue: "r", Type: "t"})), job.Succeeded)
+	q, err := s.Queue(deadline(t), "q")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(w.received()) != 1 || len(other.received()) != 1 || q.Blocked != "rate" {
+		t.Errorf("%d pushes started, the rate allows 1 in an hour; the queue is blocked by %q", len(w.received()), q.Blocked)
 	}
 }
 

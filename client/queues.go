@@ -16,6 +16,11 @@ type QueueConfig struct {
 	// Concurrency is how many pushes may be in flight at once; 0 means the
 	// server's default.
 	Concurrency int `json:"concurrency,omitempty"`
+	// Rate bounds how many pushes start; nil means that nothing but concurrency
+	// does.
+	Rate *job.Rate `json:"rate,omitempty"`
+	// PriorityMode is weighted, the default, or strict.
+	PriorityMode string `json:"priority_mode,omitempty"`
 	// Retry overrides the server's policy field by field.
 	Retry       *job.Policy `json:"retry,omitempty"`
 	Description string      `json:"description,omitempty"`
@@ -41,8 +46,8 @@ type Queue struct {
 	// Throughput is attempts settled per second, over the last minute.
 	Throughput float64 `json:"throughput"`
 	InFlight   int     `json:"in_flight"`
-	// Blocked says why ready jobs wait: paused, no_worker, concurrency or
-	// throttled. WaitingReason says it in a sentence.
+	// Blocked says why ready jobs wait: paused, no_worker, concurrency, rate
+	// or throttled. WaitingReason says it in a sentence.
 	Blocked       string `json:"blocked,omitempty"`
 	WaitingReason string `json:"waiting_reason,omitempty"`
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/orchestrix/orchestrix/dispatcher"
+	"github.com/orchestrix/orchestrix/job"
 	"github.com/orchestrix/orchestrix/store"
 	"github.com/orchestrix/orchestrix/webhook"
 )
@@ -164,8 +165,8 @@ func (c *Control) config(now time.Time) (dispatcher.Config, error) {
 		}
 		config.Workers = append(config.Workers, workerConfig(&d, secrets, keys))
 		c.live.nextEnd = sooner(c.live.nextEnd, d.Value.Secrets.nextEnd(now))
-	}
 		c.live.nextEnd = sooner(c.live.nextEnd, d.Value.Keys.nextEnd(now))
+	}
 	var err error
 	config.SigningSecrets, err = c.live.signing.active(now)
 	return config, err
@@ -184,7 +185,13 @@ func (c *Control) queueConfig(q *queueRecord) dispatcher.Queue {
 	if concurrency == 0 {
 		concurrency = c.o.QueueConcurrency
 	}
-	return dispatcher.Queue{Concurrency: concurrency, Paused: q.Paused, Retry: q.Retry}
+	var rate job.Rate
+	if q.Rate != nil {
+		rate = *q.Rate
+	}
+	return dispatcher.Queue{
+		Concurrency: concurrency, Rate: rate, Strict: q.PriorityMode == PriorityStrict, Paused: q.Paused, Retry: q.Retry,
+	}
 }
 
 // workerConfig builds a worker. Its version tells two configurations apart, also

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -15,10 +16,24 @@ type QueueSpec struct {
 	// Concurrency is the number of pushes at once, 1 to MaxQueueConcurrency; 0
 	// means the server's default.
 	Concurrency int `json:"concurrency,omitempty"`
+	// Rate bounds how many pushes start; more wait, none is dropped. nil bounds
+	// nothing.
+	Rate *job.Rate `json:"rate,omitempty"`
+	// PriorityMode is PriorityWeighted, also where it is empty, or PriorityStrict.
+	PriorityMode string `json:"priority_mode,omitempty"`
 	// Retry overrides the server's policy field by field.
 	Retry       job.Policy `json:"retry,omitzero"`
 	Description string     `json:"description,omitempty"`
 }
+
+// How a queue serves its priorities.
+const (
+	// PriorityWeighted shares by weight: 8 critical to 4 high to 2 normal to 1
+	// low. Nothing starves.
+	PriorityWeighted = "weighted"
+	// PriorityStrict serves a priority only while no higher one is ready.
+	PriorityStrict = "strict"
+)
 
 // MaxQueueConcurrency bounds a queue's pushes at once.
 const MaxQueueConcurrency = 10_000
@@ -41,7 +56,7 @@ type Queue struct {
 	// OldestPending is for how long the oldest ready job has waited.
 	OldestPending time.Duration
 	// Blocked is why jobs wait although they are ready: paused, no_worker,
-	// concurrency or throttled; empty where they do not. Waiting says it to a
+	// concurrency, rate or throttled; empty where they do not. Waiting says it to a
 	// person.
 	Blocked, Waiting string
 }
@@ -118,6 +133,12 @@ func checkQueue(q *QueueSpec) error {
 	if q.Concurrency < 0 || q.Concurrency > MaxQueueConcurrency {
 		f.add("concurrency", fmt.Sprintf("must be from 1 to %d", MaxQueueConcurrency))
 	}
+	if q.PriorityMode != "" && q.PriorityMode != PriorityWeighted && q.PriorityMode != PriorityStrict {
+		f.add("priority_mode", "must be weighted or strict")
+	}
+	if q.Rate != nil {
+		f = append(f, q.Rate.Validate("rate.")...)
+	}
 	f = append(f, q.Retry.Validate("retry.")...)
 	f.add("description", checkText(q.Description, MaxDescription))
 	if len(f) > 0 {
@@ -193,6 +214,7 @@ func (c *Control) queueWith(ctx context.Context, name string, d *document[queueR
 		Paused: d.Value.Paused, PauseReason: d.Value.Reason, PausedAt: d.Value.PausedAt,
 		Workers: c.servedBy(name), Live: c.dispatch.QueueLive(name),
 	}
+	q.PriorityMode = cmp.Or(q.PriorityMode, PriorityWeighted)
 	if q.Concurrency == 0 {
 		q.Concurrency = c.o.QueueConcurrency
 	}
@@ -230,6 +252,7 @@ func shownCounts(n store.Counts, running int64) map[string]int64 {
 var blockedReasons = map[string]string{
 	"paused":      "the queue is paused",
 	"no_worker":   "no worker serves this queue, or all that do are paused",
+	"rate":        "the queue's rate is used up for now",
 	"concurrency": "as many pushes are in flight as the queue and its workers allow",
 	"throttled":   "its workers asked to be left alone",
 }

@@ -48,7 +48,10 @@ func (m *machine) claimReady(now time.Time) {
 // pick takes the queue's next job out of the window and chooses its worker. It
 // returns nil, and notes why, where nothing can be pushed now.
 func (m *machine) pick(q *queue, now time.Time) *item {
-	if q.blocked = q.barred(); q.blocked != "" {
+	if q.ready == 0 {
+		return nil
+	}
+	if q.blocked = m.barred(q, now); q.blocked != "" {
 		return nil
 	}
 	blocked := q.withoutWorker(now)
@@ -77,14 +80,23 @@ func (m *machine) pick(q *queue, now time.Time) *item {
 }
 
 // barred says why the queue as a whole may not have another push; "" if it may.
-func (q *queue) barred() string {
+// Where only time bars it, the machine will look again.
+func (m *machine) barred(q *queue, now time.Time) string {
+	why := q.barred(now)
+	if why == blockedRate {
+		m.throttleUntil(q.bucket.ready(q.cfg.Rate))
+	}
+	return why
+}
+
+func (q *queue) barred(now time.Time) string {
 	switch {
-	case q.ready == 0:
-		return ""
 	case q.cfg.Paused:
 		return blockedPaused
 	case q.inFlight >= q.limit():
 		return blockedConcurrency
+	case q.bucket.ready(q.cfg.Rate).After(now):
+		return blockedRate
 	}
 	return ""
 }
@@ -169,6 +181,7 @@ func (m *machine) claim(it *item, now time.Time) {
 	it.attempt = j.Attempt + 1
 	it.claim = m.number
 	it.queue.inFlight++
+	m.bookStart(it.queue, now)
 	m.claims[m.number]++
 	m.inFlight++
 	m.slots--
@@ -186,7 +199,7 @@ func (m *machine) claim(it *item, now time.Time) {
 func (m *machine) nextSuspect(now time.Time) *item {
 	for _, it := range m.suspects {
 		q := it.queue
-		if q.cfg.Paused || q.inFlight >= q.limit() {
+		if m.barred(q, now) != "" {
 			continue
 		}
 		if it.entry.Job.URL != "" || q.withoutWorker(now) == "" {

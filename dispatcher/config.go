@@ -34,7 +34,12 @@ type Queue struct {
 	// Concurrency is the number of pushes that may be in flight at once, at
 	// least 1.
 	Concurrency int
-	Paused      bool
+	// Rate bounds how many pushes start; the zero Rate bounds nothing.
+	Rate job.Rate
+	// Strict serves a priority only while no higher one has ready jobs; else
+	// they share by weight, and none starves.
+	Strict bool
+	Paused bool
 	// Retry is the queue's policy; unset fields are the server's.
 	Retry job.Policy
 }
@@ -49,13 +54,13 @@ type Worker struct {
 	Auth push.Auth
 	// Secrets sign each push, the newest first.
 	Secrets []webhook.Secret
+	// Keys sign each push too, the newest first; mostly there is none.
+	Keys []webhook.PrivateKey
 	// Concurrency is the number of pushes in flight at once on each of its
 	// queues; 0 means that only the queue limits it.
 	Concurrency int
 	// Timeout bounds an attempt; 0 means the server's.
 	Timeout time.Duration
-	// Keys sign each push too, the newest first; mostly there is none.
-	Keys []webhook.PrivateKey
 	// Weight is its share among the workers of a queue, at least 1.
 	Weight int
 	Paused bool

@@ -16,6 +16,7 @@ type (
 	recovered struct {
 		Claims []store.Claim
 		Lanes  []store.Lane
+		Limits []store.Limit
 	}
 	// arrived are entries that were just enqueued on this node and that the
 	// window takes over without reading them.

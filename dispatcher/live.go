@@ -117,7 +117,7 @@ type QueueLive struct {
 	Ready int
 	// Throughput is how many attempts ended per second, over the last minute.
 	Throughput float64
-	// Blocked says why ready jobs wait: "paused", "no_worker", "concurrency" or
+	// Blocked says why ready jobs wait: "paused", "no_worker", "concurrency", "rate" or
 	// "throttled"; empty where they do not.
 	Blocked string
 }
@@ -143,17 +143,13 @@ func (q *queue) why(now time.Time) string {
 			adHoc = adHoc || l.AdHoc
 		}
 	}
-	switch {
-	case !wait && !adHoc:
+	if !wait && !adHoc {
 		return ""
-	case q.cfg.Paused:
-		return blockedPaused
-	case q.inFlight >= q.cfg.Concurrency:
-		return blockedConcurrency
-	case wait:
-		return q.withoutWorker(now)
 	}
-	return ""
+	if why := q.barred(now); why != "" || !wait {
+		return why
+	}
+	return q.withoutWorker(now)
 }
 
 // WorkerLive is what a worker is doing right now, over all its queues.

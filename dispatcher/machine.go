@@ -61,7 +61,8 @@ type machine struct {
 	current   inCommit
 	due       []*item   // due jobs read from the timers in this step
 	nextDue   time.Time // when a timer fires; zero where none is known
-	throttled time.Time // when the first throttled worker may be used again
+	throttled time.Time // when the first throttled worker, or queue with a rate, may be used again
+	limited   []*queue  // their limits changed since the last commit
 	retainAt  time.Time // when terminal jobs are to be looked through again
 	inbox     bool      // the inbox has something
 	retain    bool      // terminal jobs are to be looked through
@@ -201,6 +202,7 @@ func (m *machine) plan(now time.Time) {
 	}
 	m.claimReady(now)
 	m.promoteRest()
+	m.writeLimits()
 	m.commit()
 	m.looked, m.asked = false, false
 	m.release()

@@ -71,9 +71,10 @@ func (m *machine) onConfigured(now time.Time, cfg *Config) {
 
 // sweep forgets the queues of which nothing needs to be remembered.
 func (m *machine) sweep(now time.Time) {
-	for name, q := range m.queues {
-		if q.idle() && !q.runnable && !q.throttled(now) && q.ended.quiet(now) {
-			delete(m.queues, name)
+	for _, q := range m.known() {
+		m.restLimits(q, now)
+		if q.idle() && !q.stored && !q.runnable && !q.throttled(now) && q.ended.quiet(now) {
+			delete(m.queues, q.name)
 		}
 	}
 }

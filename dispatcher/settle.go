@@ -244,6 +244,7 @@ func (m *machine) unclaim(it *item) {
 func (m *machine) onRecovered(now time.Time, ev recovered) {
 	m.started = true
 	m.nextDue, m.inbox = now, true
+	m.recoverLimits(ev.Limits, now)
 	for i := range ev.Claims {
 		c := &ev.Claims[i]
 		if len(c.Entries) == 0 {

@@ -85,6 +85,8 @@ type sim struct {
 	ids      []job.ID
 	inFlight map[attemptKey]*simPush
 	pushed   map[attemptKey]bool
+	rates    [2]job.Rate // of the first queues
+	starts   map[string][]time.Time
 	healing  bool
 	busy     bool
 	versions uint64
@@ -129,13 +131,19 @@ func newSim(seed uint64, logf func(string, ...any)) *sim {
 	s := &sim{
 		rng: rand.New(rand.NewPCG(seed, 1)), logf: logf,
 		now:   time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
-		known: make(map[job.ID]*simJob), inFlight: make(map[attemptKey]*simPush), pushed: make(map[attemptKey]bool),
+		known: make(map[job.ID]*simJob), inFlight: make(map[attemptKey]*simPush), pushed: make(map[attemptKey]bool), starts: make(map[string][]time.Time),
 	}
 	s.eng = model.New(1, func() time.Time { return s.now })
 	s.store = store.New(s.eng, store.IdempotencyTTL(time.Minute))
 	s.store.OnEnqueued(s.arrived)
 	s.limit = 1 + s.rng.IntN(12)
 	s.busy = s.chance(3)
+	for i := range s.rates {
+		if s.chance(3) { // the same for the whole run: what is checked spans all of it
+			limit := 1 + s.rng.IntN(20)
+			s.rates[i] = job.Rate{Limit: limit, Period: job.Duration(time.Duration(1+s.rng.IntN(60)) * time.Second), Burst: s.rng.IntN(min(limit, 3) + 1)}
+		}
+	}
 	s.cfg = s.config()
 	return s
 }
@@ -148,7 +156,9 @@ func (s *sim) config() *Config {
 		Retention: map[job.Status]time.Duration{job.Succeeded: time.Hour, job.Cancelled: 0},
 	}
 	for i := range 2 {
-		cfg.Queues[queueName(i)] = Queue{Concurrency: 1 + s.rng.IntN(4), Paused: !s.healing && s.chance(5)}
+		cfg.Queues[queueName(i)] = Queue{
+			Concurrency: 1 + s.rng.IntN(4), Paused: !s.healing && s.chance(5), Strict: s.chance(2), Rate: s.rates[i],
+		}
 	}
 	for i := range 3 {
 		if s.chance(3) && !s.healing {
@@ -229,7 +239,9 @@ func (s *sim) start() {
 	l := limits{WindowJobs: 1 + s.rng.IntN(40), WindowBytes: 1 << (10 + s.rng.IntN(8)), Claims: 1 + s.rng.IntN(8), Timers: 1 + s.rng.IntN(8), RetainEvery: time.Minute, QueueInFlight: s.rng.IntN(4)}
 	s.m = newMachine(s.cfg, l, owner.NextCommit(), owner.Epoch(), owner)
 	s.events = nil
-	s.step(recovered{claims, lanes})
+	limits, err := owner.Limits(ctx)
+	s.must(err)
+	s.step(recovered{claims, lanes, limits})
 }
 
 // act does one random thing to the world.
@@ -454,6 +466,28 @@ func (s *sim) booked() {
 	}
 	for _, j := range s.commit.Delete {
 		s.known[j.ID].deleted = true
+	}
+	for i := range s.commit.Claim {
+		s.checkRate(&s.commit.Claim[i])
+	}
+}
+
+// checkRate checks that in no stretch of time that ends with this start more
+// pushes of its queue were started than burst and rate allow.
+func (s *sim) checkRate(c *store.ClaimEntry) {
+	queue := c.Entry.Job.Queue
+	r := s.cfg.queue(queue).Rate
+	if r.IsZero() {
+		return
+	}
+	starts := append(s.starts[queue], c.Started)
+	s.starts[queue] = starts
+	for i, first := range starts {
+		n, w := len(starts)-i, c.Started.Sub(first)
+		if allowed := float64(r.Starts()) + w.Seconds()*float64(r.Limit)/r.Period.Std().Seconds(); float64(n) > allowed+1e-6 {
+			s.fail("%s: %d starts within %s, allowed are %.2f", queue, n, w, allowed)
+			return
+		}
 	}
 }
 

@@ -44,6 +44,9 @@ type queue struct {
 	retired  []*pool // do not serve the queue any more, but have pushes in flight
 	runnable bool    // in machine.runnable
 	blocked  string
+	bucket   bucket
+	limited  bool // the bucket changed since the last commit
+	stored   bool // the store has a state of it
 	ended    rate // of attempts
 }
 
@@ -53,6 +56,7 @@ const (
 	blockedNoWorker    = "no_worker"
 	blockedConcurrency = "concurrency"
 	blockedThrottled   = "throttled"
+	blockedRate        = "rate"
 )
 
 // pool is a worker as one queue sees it.
@@ -174,12 +178,14 @@ func (l *lane) take() *item {
 var priorityWeight = [...]int{job.Critical: 8, job.High: 4, job.Normal: 2, job.Low: 1}
 
 // nextLane chooses the lane to serve by smooth weighted round-robin over those
-// with ready jobs; adHocOnly leaves out those that need a worker.
+// with ready jobs, or those of the highest priority among them where the queue
+// is strict; adHocOnly leaves out those that need a worker.
 func (q *queue) nextLane(adHocOnly bool) *lane {
 	var best *lane
 	total := 0
+	top := q.topPriority(adHocOnly)
 	for _, l := range q.lanes {
-		if l.n == 0 || (adHocOnly && !l.AdHoc) {
+		if l.n == 0 || (adHocOnly && !l.AdHoc) || (q.cfg.Strict && l.Priority != top) {
 			continue
 		}
 		w := priorityWeight[l.Priority]
@@ -193,6 +199,17 @@ func (q *queue) nextLane(adHocOnly bool) *lane {
 		best.credit -= total
 	}
 	return best
+}
+
+// topPriority returns the highest priority with ready jobs.
+func (q *queue) topPriority(adHocOnly bool) job.Priority {
+	top := job.Low
+	for _, l := range q.lanes {
+		if l.n > 0 && (!adHocOnly || l.AdHoc) {
+			top = min(top, l.Priority)
+		}
+	}
+	return top
 }
 
 // lane returns the queue's lane, new where it does not have it yet.

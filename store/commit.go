@@ -93,6 +93,9 @@ func (o *Owner) encode(ctx context.Context, p *pendingCommit) error {
 	for _, n := range c.ClaimsDone {
 		b.deleteNumber(spaceClaim, n)
 	}
+	if err := b.putLimits(c.Limits); err != nil {
+		return err
+	}
 	free, err := o.encodeDone(ctx, b, c)
 	if err != nil {
 		return err

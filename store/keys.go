@@ -28,6 +28,7 @@ import (
 //	q queue 0 status id           index, empty values
 //	k queue 0 key id              index of jobs with a key, empty values
 //	d queue 0 idempotency-key     the job that holds it, and its digest
+//	f queue 0                     the state of a queue's limits
 //	D kind 0 name                 a document (shard 0 only)
 //
 // The names of counters are a space of their own:
@@ -46,6 +47,7 @@ const (
 	spaceQueueStatus = 'q'
 	spaceQueueKey    = 'k'
 	spaceIdempotency = 'd'
+	spaceLimit       = 'f'
 	spaceDocument    = 'D'
 
 	spaceCount    = 'n'

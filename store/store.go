@@ -199,6 +199,17 @@ type Settle struct {
 	AnswerType string
 }
 
+// Limit is the state of a queue's limits that a new owner has to know. The
+// store knows nothing of what is in it.
+type Limit struct {
+	Queue string
+	// State is at most MaxLimitState bytes; nil where the limits are at rest.
+	State []byte
+}
+
+// MaxLimitState bounds a Limit's state in bytes.
+const MaxLimitState = 4 << 10
+
 // Commit is one fenced, atomic change of a shard by its owner.
 type Commit struct {
 	// Claim are the pushes that begin when the commit is durable. Their entries
@@ -217,13 +228,15 @@ type Commit struct {
 	TimersDone []Timer
 	// Consumed are the inbox entries that this commit answers.
 	Consumed []uint64
+	// Limits replace the state of the queues' limits.
+	Limits []Limit
 	// Delete are terminal jobs to be removed with all that is stored of them.
 	Delete []*job.Job
 }
 
 // Empty reports whether the commit would change nothing.
 func (c *Commit) Empty() bool {
-	return len(c.Claim)+len(c.ClaimsDone)+len(c.Settle)+len(c.Promote)+len(c.TimersDone)+len(c.Consumed)+len(c.Delete) == 0
+	return len(c.Claim)+len(c.ClaimsDone)+len(c.Settle)+len(c.Promote)+len(c.TimersDone)+len(c.Consumed)+len(c.Limits)+len(c.Delete) == 0
 }
 
 // Retrying reports whether a waiting job among the timers is counted as

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -55,7 +56,8 @@ func (c *cli) queuesSetCommand() *cobra.Command {
 	var config client.QueueConfig
 	var retry job.Policy
 	var backoff string
-	var initialDelay, maxDelay, maxDuration string
+	var initialDelay, maxDelay, maxDuration, rate string
+	var burst int
 	cmd := &cobra.Command{
 		Use: "set <name>", Short: "Configure a queue, replacing its configuration", Args: cobra.ExactArgs(1),
 		Long:    "Configure a queue, replacing its configuration: what is not given is the\nserver's default again.",
@@ -72,6 +74,9 @@ func (c *cli) queuesSetCommand() *cobra.Command {
 			if !retry.IsZero() {
 				config.Retry = &retry
 			}
+			if err := readRate(rate, burst, &config); err != nil {
+				return err
+			}
 			api, err := c.client()
 			if err != nil {
 				return err
@@ -85,12 +90,41 @@ func (c *cli) queuesSetCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.IntVar(&config.Concurrency, "concurrency", 0, "pushes in flight at once; 0 means the server's default")
+	flags.StringVar(&rate, "rate", "", "pushes that may start, as `limit/period`, such as 100/1m")
+	flags.IntVar(&burst, "rate-burst", 0, "pushes that may start at once after a rest; 0 means those of 100ms")
+	flags.StringVar(&config.PriorityMode, "priority-mode", "", "weighted or strict")
 	flags.IntVar(&retry.MaxAttempts, "retry-max-attempts", 0, "how many attempts of a job may fail")
 	flags.StringVar(&maxDuration, "retry-max-duration", "", "no attempt begins later than this `duration` after the first")
 	flags.StringVar(&backoff, "retry-backoff", "", "exponential, linear or fixed")
 	flags.StringVar(&initialDelay, "retry-initial-delay", "", "the `duration` before the second attempt")
 	flags.StringVar(&maxDelay, "retry-max-delay", "", "the longest `duration` between two attempts")
 	return cmd
+}
+
+// readRate reads a rate from its flags.
+func readRate(text string, burst int, into *client.QueueConfig) error {
+	if text == "" {
+		if burst != 0 {
+			return usagef("--rate-burst needs --rate")
+		}
+		return nil
+	}
+	limit, period, _ := strings.Cut(text, "/")
+	n, err := strconv.Atoi(limit)
+	d, err2 := job.ParseDuration(period)
+	if err != nil || err2 != nil {
+		return usagef("--rate must be a limit and a period, such as 100/1m, not %q", text)
+	}
+	into.Rate = &job.Rate{Limit: n, Period: d, Burst: burst}
+	return nil
+}
+
+// rateText is a rate for people; empty where there is none.
+func rateText(r *job.Rate) string {
+	if r == nil {
+		return ""
+	}
+	return fmt.Sprintf("%d in %s, %d at once", r.Limit, r.Period, r.Starts())
 }
 
 func (c *cli) queueVerb(verb, short string, do func(*client.Client, context.Context, string) (*client.Queue, error)) *cobra.Command {
@@ -129,6 +163,8 @@ func (c *cli) showQueue(q *client.Queue) error {
 	f.add("why", cmp.Or(q.PauseReason, q.WaitingReason))
 	f.add("workers", strings.Join(q.Workers, ", "))
 	f.add("concurrency", strconv.Itoa(q.Concurrency))
+	f.add("rate", rateText(q.Rate))
+	f.add("priorities", q.PriorityMode)
 	f.add("in flight", strconv.Itoa(q.InFlight))
 	f.add("throughput", strconv.FormatFloat(q.Throughput, 'f', 1, 64)+" attempts/s")
 	if q.OldestPendingAge > 0 {

@@ -1,0 +1,48 @@
+package store
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// Limits outlive their writer, are replaced as a whole, and are gone at rest.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	overEngines(t, 1, func(t *testing.T, f *fixture) {
+		f.own(0)
+		f.commit(&Commit{Limits: []Limit{{"a", []byte("one")}, {"a-b", []byte("two")}, {"b", []byte("three")}}})
+		f.commit(&Commit{Limits: []Limit{{"a", []byte("four")}, {"b", nil}}})
+		f.own(0)
+		limits, err := f.owner.Limits(ctx())
+		f.check(err)
+		f.equal("limits", limits, []Limit{{"a", []byte("four")}, {"a-b", []byte("two")}})
+		long := []byte(strings.Repeat("x", MaxLimitState+1))
+		if err := f.owner.Commit(ctx(), &Commit{Limits: []Limit{{"a", long}}}); !errors.Is(err, ErrInvalid) {
+			t.Errorf("a state of %d bytes: %v", len(long), err)
+		}
+	})
+}
+
+// More limits than are read at once are all read.
+func TestManyLimits(t *testing.T) {
+	t.Parallel()
+	overEngines(t, 1, func(t *testing.T, f *fixture) {
+		f.own(0)
+		var want []Limit
+		name := []byte("q-aaaa")
+		for range limitsChunk + 2 {
+			for i := len(name) - 1; i > 1; i-- {
+				if name[i]++; name[i] <= 'z' {
+					break
+				}
+				name[i] = 'a'
+			}
+			want = append(want, Limit{string(name), []byte("state")})
+		}
+		f.commit(&Commit{Limits: want})
+		limits, err := f.owner.Limits(ctx())
+		f.check(err)
+		f.equal("limits", limits, want)
+	})
+}
