@@ -80,6 +80,7 @@ func (t *tokens) get(ctx context.Context, c *Client, deadline time.Time) (string
 	if token, err := t.cached(c.now()); token != "" || err != nil {
 		return token, err
 	}
+	//nolint:contextcheck // it is fetched for all pushes that wait, not for the first of them
 	result := t.calls.DoChan("", func() (any, error) { return t.fetch(c) })
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()

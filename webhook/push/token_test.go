@@ -139,7 +139,7 @@ func TestTokenRefused(t *testing.T) {
 	client := newClient(t, Options{Now: now.Now})
 	stale := newAuthDestination(t, tokenWorker(t, func(token string) bool { return token == "Bearer token-1" }), endpoint.auth())
 	first, second := client.Push(t.Context(), newRequest(stale, "{}")), client.Push(t.Context(), newRequest(stale, "{}"))
-	if first.Reason != job.ReasonHTTPStatus || first.StatusCode != 401 || second.Outcome != job.OutcomeSucceeded || string(second.Body) != "Bearer token-2" {
+	if first.Reason != job.ReasonHTTPStatus || first.StatusCode != http.StatusUnauthorized || second.Outcome != job.OutcomeSucceeded || string(second.Body) != "Bearer token-2" {
 		t.Errorf("first %+v, second %+v", first, second)
 	}
 	before := endpoint.calls.Load()
@@ -181,7 +181,7 @@ func TestTokenFailures(t *testing.T) {
 		"refused":        {text(401, asJSON, `{"error":"invalid_client","error_description":"hidden-secret"}`), "answered 401 Unauthorized (invalid_client)"},
 		"hostile code":   {text(400, asJSON, `{"error":"hidden-secret <script>"}`), "answered 400 Bad Request"},
 		"echo":           {text(500, "text/plain", "hidden-secret"), "answered 500 Internal Server Error"},
-		"redirect":       {func(w http.ResponseWriter, r *http.Request, _ int32) { http.Redirect(w, r, "/other", 302) }, "answered 302 Found"},
+		"redirect":       {func(w http.ResponseWriter, r *http.Request, _ int32) { http.Redirect(w, r, "/other", http.StatusFound) }, "answered 302 Found"},
 		"no JSON":        {text(200, asJSON, "hidden-secret"), errToken.Error()},
 		"no token":       {text(200, asJSON, `{}`), errToken.Error()},
 		"line break":     {text(200, asJSON, `{"access_token":"a\r\nb: c"}`), errToken.Error()},
