@@ -107,7 +107,7 @@ func newServer(t testing.TB, change ...func(*control.Options)) *server {
 	t.Cleanup(client.Close)
 	d := dispatcher.New(dispatcher.Options{Store: s.store, Push: client})
 	o := control.Options{
-		Store: s.store, Dispatcher: d, Guard: guard, Open: true, Durability: "memory", Logger: slog.New(slog.NewJSONHandler(s.log, nil)),
+		Store: s.store, Dispatcher: d, Guard: guard, Pusher: client, Open: true, Durability: "memory", Logger: slog.New(slog.NewJSONHandler(s.log, nil)),
 	}
 	for _, f := range change {
 		f(&o)

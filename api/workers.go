@@ -182,6 +182,10 @@ func (a *api) workerRoutes() {
 		method: "POST", path: path + "/rotate-key", id: "rotate-worker-key", tag: workersTag, errors: []int{404, 409}, body: optional(&keyRotationObject),
 		summary: "Give a worker a new ed25519 key pair, whose public key the answer holds",
 	}, a.rotateKey)
+	register(a, operation{
+		method: "POST", path: path + "/test", id: "test-worker", tag: workersTag, errors: []int{404},
+		summary: "Push a signed test to a worker and see the exchange",
+	}, a.testWorker)
 }
 
 func (a *api) listWorkers(ctx context.Context, in *PageParams) (*listOutput[Worker], error) {

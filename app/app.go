@@ -71,7 +71,7 @@ func (a *App) assemble(ctx context.Context) error {
 		Store: st, Push: pusher, Logger: a.log, MaxInFlight: a.config.MaxInFlight, WindowBytes: a.config.WindowBytes,
 		OnGone: func(worker string) { a.control.WorkerGone(worker, time.Now()) },
 	})
-	return a.assembleControl(ctx, st, guard, durability)
+	return a.assembleControl(ctx, st, guard, pusher, durability)
 }
 
 func (a *App) openStore() (*store.Store, string, error) {
@@ -95,7 +95,7 @@ func (a *App) openStore() (*store.Store, string, error) {
 	return store.New(a.metrics.MeterEngine(e), store.IdempotencyTTL(a.config.IdempotencyTTL)), durability, nil
 }
 
-func (a *App) assembleControl(ctx context.Context, st *store.Store, guard *push.Guard, durability string) error {
+func (a *App) assembleControl(ctx context.Context, st *store.Store, guard *push.Guard, pusher *push.Client, durability string) error {
 	key, err := a.config.rootKey()
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func (a *App) assembleControl(ctx context.Context, st *store.Store, guard *push.
 		return err
 	}
 	a.control = control.New(control.Options{
-		Store: documents, Dispatcher: a.dispatch, Guard: guard, Logger: a.log, RootKey: key,
+		Store: documents, Dispatcher: a.dispatch, Guard: guard, Pusher: pusher, Logger: a.log, RootKey: key,
 		// A root key on loopback is asked for too: whoever sets one may have a
 		// proxy in front, which makes the whole world a loopback client.
 		Open:       key == "",

@@ -50,12 +50,13 @@ type Guard interface {
 	CheckAddr(addr netip.Addr) error
 }
 
-// Options are what a Control is made of. Store, Dispatcher and Guard must be
-// set; the others have the defaults that are named.
+// Options are what a Control is made of. Store, Dispatcher, Guard and, for
+// TestWorker, Pusher must be set; the others have the defaults that are named.
 type Options struct {
 	Store      Store
 	Dispatcher Dispatcher
 	Guard      Guard
+	Pusher     Pusher
 	Logger     *slog.Logger // discards by default
 	// RootKey is a key that may do everything; see CheckRootKey. Only its hash
 	// is kept. Empty means that there is none.

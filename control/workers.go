@@ -292,12 +292,17 @@ var maskedWords = []string{"auth", "token", "secret", "key", "cookie", "password
 func MaskHeaders(headers map[string]string) map[string]string {
 	out := maps.Clone(headers)
 	for name := range out {
-		lower := strings.ToLower(name)
-		if slices.ContainsFunc(maskedWords, func(word string) bool { return strings.Contains(lower, word) }) {
+		if holdsCredential(name) {
 			out[name] = Masked
 		}
 	}
 	return out
+}
+
+// holdsCredential reports whether the value of a header of that name may be one.
+func holdsCredential(name string) bool {
+	lower := strings.ToLower(name)
+	return slices.ContainsFunc(maskedWords, func(word string) bool { return strings.Contains(lower, word) })
 }
 
 // unmask puts the stored values in the place of those that are Masked.

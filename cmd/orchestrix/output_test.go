@@ -3,7 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -23,6 +26,34 @@ func decode[T any](t *testing.T, r result) T {
 		t.Fatalf("not JSON: %v\n%s%s", err, r.out, r.err)
 	}
 	return v
+}
+
+func TestWorkersTest(t *testing.T) {
+	t.Parallel()
+	server := "--server=" + startServer(t)
+	worker := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusTeapot)
+		io.WriteString(w, "short and stout\x1b[31m")
+	}))
+	t.Cleanup(worker.Close)
+	if r := command(t, `{"type":"bearer","token":"hidden"}`, "workers", "set", server, "w", "--url", worker.URL+"/hook", "--queue", "q", "--auth", "-"); r.code != exitOK {
+		t.Fatalf("set: %+v", r)
+	}
+	r := command(t, "", "workers", "test", server, "w")
+	for _, want := range []string{"> POST " + worker.URL + "/hook\n", "> Authorization: [redacted]\n", "> webhook-signature: v1,", "> orchestrix-job-type: orchestrix.test\n", "< 418\n", "< short and stout [31m\n", "failed after ", "would be tried again"} {
+		if !strings.Contains(r.out, want) {
+			t.Errorf("no %q in\n%s", want, r.out)
+		}
+	}
+	if r.code != exitFailed || strings.Contains(r.out, "hidden") {
+		t.Errorf("code %d, %s", r.code, r.out)
+	}
+	if got := decode[client.WorkerTest](t, command(t, "", "workers", "test", server, "-o", "json", "w")); got.Answer == nil || got.Answer.Status != 418 || got.Outcome != "failed" {
+		t.Errorf("as JSON: %+v", got)
+	}
+	if r := command(t, "", "workers", "test", server, "other"); r.code != exitRefused {
+		t.Errorf("a worker that is not there: %+v", r)
+	}
 }
 
 func TestGenerateSecretKey(t *testing.T) {

@@ -28,7 +28,7 @@ func (c *cli) workersCommand() *cobra.Command {
 	return group("workers", "Register and see workers", "A worker is a webhook URL that serves queues.", workersExample,
 		c.workersListCommand(), c.workersSetCommand(), c.workersDeleteCommand(),
 		c.workerVerb("get", "Show a worker", (*client.Client).Worker),
-		c.workersPauseCommand(), c.workersRotateCommand(), c.workersRotateKeyCommand(),
+		c.workersPauseCommand(), c.workersRotateCommand(), c.workersRotateKeyCommand(), c.workersTestCommand(),
 		c.workerVerb("resume", "Let pushes go to a worker again", (*client.Client).ResumeWorker),
 	)
 }

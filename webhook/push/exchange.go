@@ -21,6 +21,7 @@ type exchange struct {
 	phase    phase
 	sent     bool
 	token    string // the access token that is sent, of type oauth2
+	trace    *Trace
 
 	out   []byte // the head, and the body where it is short
 	lines []byte // what is signed of the headers
@@ -37,13 +38,13 @@ func newExchange(c *Client, r *Request) *exchange {
 	if x.deadline.IsZero() {
 		x.deadline = time.Now().Add(DefaultTimeout)
 	}
-	x.phase, x.sent, x.head, x.token = phaseConnecting, false, head{}, ""
+	x.phase, x.sent, x.head, x.token, x.trace = phaseConnecting, false, head{}, "", r.Trace
 	return x
 }
 
 // free returns the buffers for reuse, but for those that one push made large.
 func (x *exchange) free() {
-	x.client, x.request, x.in.src, x.token = nil, nil, nil, ""
+	x.client, x.request, x.in.src, x.token, x.trace = nil, nil, nil, "", nil
 	if cap(x.out) > 4*maxInline {
 		x.out = nil
 	}
@@ -113,6 +114,9 @@ func (x *exchange) converse(c *conn, a *Answer) (keep bool, err error) {
 	x.out, x.lines, err = x.request.appendHead(x.out[:0], x.lines[:0], x.client.userAgent, x.token, x.client.now(), x.deadline)
 	if err != nil {
 		return true, invalidRequest{err}
+	}
+	if t := x.trace; t != nil {
+		t.Request = fieldsOf(x.out)
 	}
 	if before := x.request.Before; before != nil {
 		if err := before(); err != nil {
@@ -185,6 +189,9 @@ func (x *exchange) readHead() error {
 			return err
 		}
 		if x.head.status >= 200 || x.head.status == 101 {
+			if t := x.trace; t != nil {
+				t.Answer = fieldsOf(data)
+			}
 			return nil
 		}
 	}

@@ -50,6 +50,9 @@ type Request struct {
 	// is job.OutcomeLost with the error's text: the caller has lost the right to
 	// push.
 	Before func() error
+	// Trace, where set, is filled with what was sent and answered. It costs
+	// allocations: it is for tests of a worker, not for every push.
+	Trace *Trace
 }
 
 // appendHead appends the head of the request to out and the signed lines to
