@@ -10,7 +10,9 @@ import (
 // FuzzParseSignatures compares the parser with the plainest one.
 func FuzzParseSignatures(f *testing.F) {
 	good := "v1," + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32))
+	key := "v1a," + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 64))
 	for _, seed := range []string{
+		key, good + " " + key, strings.Repeat(key+" ", 9), key[:80], key + "=",
 		"", " ", ",", "v1", "v1,", "v1,,", good, good + " " + good, "v1a," + good, good[:46] + "\n", strings.Repeat(good+" ", 17),
 		"  " + good, good + "  ", "v1,====", "v2,abc " + good, "\x00", "v1," + strings.Repeat("=", 44),
 	} {
@@ -18,15 +20,22 @@ func FuzzParseSignatures(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, value string) {
 		list, err := parseSignatures(value)
-		want, entries := plainSignatures(value)
+		want, entries := plainSignatures(value, "v1,", 32)
+		keyed, _ := plainSignatures(value, "v1a,", 64)
+		keyed = keyed[:min(len(keyed), maxKeySignatures)]
 		if (err != nil) != (entries > MaxSignatures) {
 			t.Fatalf("%d entries: got %v", entries, err)
 		}
 		if err != nil {
 			return
 		}
-		if list.n != len(want) {
-			t.Fatalf("got %d signatures, want %d", list.n, len(want))
+		if list.n != len(want) || list.na != len(keyed) {
+			t.Fatalf("got %d and %d signatures, want %d and %d", list.n, list.na, len(want), len(keyed))
+		}
+		for i := range keyed {
+			if !bytes.Equal(list.v1a[i][:], keyed[i]) {
+				t.Fatalf("v1a signature %d: got %x, want %x", i, list.v1a[i], keyed[i])
+			}
 		}
 		for i := range want {
 			if !bytes.Equal(list.v1[i][:], want[i]) {
@@ -36,21 +45,21 @@ func FuzzParseSignatures(f *testing.F) {
 	})
 }
 
-func plainSignatures(value string) (v1 [][]byte, entries int) {
+func plainSignatures(value, scheme string, size int) (list [][]byte, entries int) {
 	for _, entry := range strings.Split(value, " ") {
 		if entry == "" {
 			continue
 		}
 		entries++
-		text, ok := strings.CutPrefix(entry, "v1,")
-		if !ok || len(text) != 44 {
+		text, ok := strings.CutPrefix(entry, scheme)
+		if !ok || len(text) != base64.StdEncoding.EncodedLen(size) {
 			continue
 		}
-		if raw, err := base64.StdEncoding.Strict().DecodeString(text); err == nil && len(raw) == 32 {
-			v1 = append(v1, raw)
+		if raw, err := base64.StdEncoding.Strict().DecodeString(text); err == nil && len(raw) == size {
+			list = append(list, raw)
 		}
 	}
-	return v1, entries
+	return list, entries
 }
 
 // FuzzVerify throws headers at a whole verification: nothing unsigned passes.
