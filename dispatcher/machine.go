@@ -202,7 +202,7 @@ func (m *machine) plan(now time.Time) {
 	}
 	m.claimReady(now)
 	m.promoteRest()
-	m.writeLimits()
+	m.writeLimits(now)
 	m.commit()
 	m.looked, m.asked = false, false
 	m.release()

@@ -181,6 +181,7 @@ func (m *machine) throttle(it *item, j *job.Job, a *push.Answer, policy *job.Pol
 		}
 	}
 	p.throttledUntil = later(p.throttledUntil, until)
+	m.changeLimits(it.queue)
 	m.throttleUntil(p.throttledUntil)
 	for _, other := range it.queue.pools {
 		if !other.worker.Paused && !other.throttledUntil.After(now) {

@@ -87,6 +87,8 @@ type sim struct {
 	pushed   map[attemptKey]bool
 	rates    [2]job.Rate // of the first queues
 	starts   map[string][]time.Time
+	asked    map[attemptKey]throttling // by answers that are not durable yet
+	left     map[string]time.Time      // until when a worker on a queue is to be left alone
 	healing  bool
 	busy     bool
 	versions uint64
@@ -132,6 +134,7 @@ func newSim(seed uint64, logf func(string, ...any)) *sim {
 		rng: rand.New(rand.NewPCG(seed, 1)), logf: logf,
 		now:   time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		known: make(map[job.ID]*simJob), inFlight: make(map[attemptKey]*simPush), pushed: make(map[attemptKey]bool), starts: make(map[string][]time.Time),
+		asked: make(map[attemptKey]throttling), left: make(map[string]time.Time),
 	}
 	s.eng = model.New(1, func() time.Time { return s.now })
 	s.store = store.New(s.eng, store.IdempotencyTTL(time.Minute))
@@ -176,6 +179,13 @@ func (s *sim) config() *Config {
 	return cfg
 }
 
+// reconfigure replaces the configuration by a random one.
+func (s *sim) reconfigure() {
+	s.cfg = s.config()
+	s.forgetThrottling()
+	s.post(configured{s.cfg})
+}
+
 // version returns a number that no configuration of a worker had before.
 func (s *sim) version() uint64 {
 	s.versions++
@@ -186,8 +196,7 @@ func (s *sim) version() uint64 {
 // over, somebody resumes it.
 func (s *sim) gone(worker string) {
 	if s.healing {
-		s.cfg = s.config()
-		s.post(configured{s.cfg})
+		s.reconfigure()
 		return
 	}
 	cfg := *s.cfg
@@ -258,8 +267,7 @@ func (s *sim) act() {
 	case n < 84:
 		s.command()
 	case n < 88:
-		s.cfg = s.config()
-		s.post(configured{s.cfg})
+		s.reconfigure()
 	case n < 90:
 		s.crash()
 	default:
@@ -469,6 +477,74 @@ func (s *sim) booked() {
 	}
 	for i := range s.commit.Claim {
 		s.checkRate(&s.commit.Claim[i])
+		s.checkThrottling(&s.commit.Claim[i])
+	}
+	s.bookThrottling()
+}
+
+// throttling is what an answer asked for.
+type throttling struct {
+	worker string // on its queue
+	until  time.Time
+}
+
+func onQueue(queue, worker string) string { return queue + " " + worker }
+
+// noteThrottling remembers that a worker asked to be left alone.
+func (s *sim) noteThrottling(r *result) {
+	key := attemptKey{r.ID, r.Attempt}
+	if p := s.inFlight[key]; p != nil && p.order.Worker != nil && r.Answer.Outcome == job.OutcomeThrottled {
+		if worker := onQueue(p.order.Entry.Job.Queue, p.order.Worker.Name); s.serves()[worker] {
+			s.asked[key] = throttling{worker, s.now.Add(r.Answer.RetryAfter)}
+		}
+	}
+}
+
+// bookThrottling makes binding what was asked by the attempts that the durable
+// commit has settled.
+func (s *sim) bookThrottling() {
+	for i := range s.commit.Settle {
+		j := s.commit.Settle[i].Job
+		if n := len(j.Attempts); n == 0 || j.Attempts[n-1].Outcome != job.OutcomeThrottled {
+			continue // settled by a command before the answer came
+		}
+		if t, ok := s.asked[attemptKey{j.ID, j.Attempt}]; ok {
+			s.left[t.worker] = later(s.left[t.worker], t.until)
+		}
+	}
+}
+
+// checkThrottling checks that a worker is left alone, whoever owns the shard.
+func (s *sim) checkThrottling(c *store.ClaimEntry) {
+	if until := s.left[onQueue(c.Entry.Job.Queue, c.Worker)]; c.Started.Before(until) {
+		s.fail("%s is pushed to %s at %s, which is to be left alone until %s", c.Entry.Job.ID, c.Worker, c.Started, until)
+	}
+}
+
+// serves says which workers serve which queues by the newest configuration.
+func (s *sim) serves() map[string]bool {
+	serves := make(map[string]bool)
+	for _, w := range s.cfg.Workers {
+		for _, q := range w.Queues {
+			serves[onQueue(q, w.Name)] = true
+		}
+	}
+	return serves
+}
+
+// forgetThrottling forgets what workers asked that do not serve the queue now:
+// whoever takes a worker from a queue and gives it back begins anew.
+func (s *sim) forgetThrottling() {
+	serves := s.serves()
+	for name := range s.left {
+		if !serves[name] {
+			delete(s.left, name)
+		}
+	}
+	for key, t := range s.asked {
+		if !serves[t.worker] {
+			delete(s.asked, key)
+		}
 	}
 }
 
@@ -536,9 +612,15 @@ func (s *sim) step(first ...event) {
 		s.logf("%s %T %+v", s.now.Format(time.DateTime), ev, ev)
 	}
 	for {
+		// What a worker asks is forgotten with it: where the configuration changes in
+		// the same step, it is not said whether it was.
+		reconfigured := slices.ContainsFunc(events, func(ev event) bool { _, ok := ev.(configured); return ok })
 		for _, ev := range events {
 			if p, ok := ev.(pushed); ok {
 				for _, r := range p.Results {
+					if !reconfigured {
+						s.noteThrottling(&r)
+					}
 					delete(s.inFlight, attemptKey{r.ID, r.Attempt})
 				}
 			}
@@ -712,8 +794,7 @@ func (s *sim) checkPush(p pushOrder) {
 // that was acknowledged has ended.
 func (s *sim) heal() {
 	s.healing = true
-	s.cfg = s.config()
-	s.post(configured{s.cfg})
+	s.reconfigure()
 	for range 20_000 {
 		if s.failure != nil {
 			return
