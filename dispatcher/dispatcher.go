@@ -24,8 +24,8 @@ type Options struct {
 	// MaxInFlight bounds the pushes in flight of this node; 0 means
 	// DefaultMaxInFlight.
 	MaxInFlight int
-	// WindowBytes bounds the payloads of ready jobs in memory; 0 means
-	// DefaultWindowBytes. Each shard gets an equal part.
+	// WindowBytes bounds the ready jobs in memory; 0 means DefaultWindowBytes.
+	// The shards share it; each may hold a little beyond it.
 	WindowBytes int
 	// OnGone is called when a worker has answered 410 and is to be paused: once
 	// for each such answer, perhaps concurrently. It may block; Stop waits for it.
@@ -57,6 +57,7 @@ type Dispatcher struct {
 	onGone func(string)
 	nonce  engine.Nonce
 	slots  *slots
+	window budget
 	loops  []*loop
 	config atomic.Pointer[Config]
 	// configuring serialises Configure.
@@ -89,7 +90,8 @@ func New(o Options) *Dispatcher {
 		limits: defaultLimits(), slots: newSlots(o.MaxInFlight),
 	}
 	d.limits.QueueInFlight = max(1, o.MaxInFlight/2)
-	d.limits.WindowBytes = max(64<<10, o.WindowBytes/o.Store.Shards())
+	d.window.init(o.WindowBytes, o.Store.Shards())
+	d.limits.WindowBytes = d.window.allow(0)
 	rand.Read(d.nonce[:])
 	for shard := range o.Store.Shards() {
 		d.loops = append(d.loops, newLoop(d, shard))

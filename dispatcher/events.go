@@ -61,6 +61,9 @@ type (
 	}
 	// configured replaces the configuration.
 	configured struct{ Config *Config }
+	// windowed says how many bytes of ready jobs the shard may hold from now on.
+	// What is over that stays until it is pushed.
+	windowed struct{ Bytes int }
 	// draining asks the machine to claim nothing more.
 	draining struct{}
 )
@@ -78,6 +81,7 @@ func (committed) event()    {}
 func (pushed) event()       {}
 func (granted) event()      {}
 func (configured) event()   {}
+func (windowed) event()     {}
 func (draining) event()     {}
 
 // result is how one attempt ended.

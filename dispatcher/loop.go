@@ -28,6 +28,7 @@ type loop struct {
 
 	owner    *store.Owner
 	m        *machine
+	held     int // what the machine held after the last turn, in bytes
 	commits  chan *store.Commit
 	outcomes chan error
 }
@@ -96,6 +97,10 @@ func (l *loop) serve(ctx context.Context, ready func()) error {
 	l.d.slots.join(l.shard, func() { l.post(granted{}) })
 	l.setServing(true)
 	defer l.setServing(false)
+	defer func() {
+		l.d.window.change(-l.held)
+		l.held = 0
+	}()
 	ready()
 	return l.loop(ctx, opening)
 }
@@ -190,7 +195,8 @@ const idleWait = time.Hour
 // how long it may sleep.
 func (l *loop) turn(ctx context.Context, events []event) (time.Duration, error) {
 	l.d.totals.turns.Add(1)
-	events = l.collect(events)
+	events = append(l.collect(events), windowed{l.d.window.allow(l.held)})
+	defer l.weigh()
 	for {
 		var now time.Time
 		err := l.patiently(ctx, func() (err error) {
@@ -214,6 +220,12 @@ func (l *loop) turn(ctx context.Context, events []event) (time.Duration, error) 
 			return wait, nil
 		}
 	}
+}
+
+// weigh notes how much the machine holds.
+func (l *loop) weigh() {
+	l.d.window.change(l.m.bytes - l.held)
+	l.held = l.m.bytes
 }
 
 // patiently carries out a read. A store that does not answer is asked until it

@@ -13,7 +13,8 @@ import (
 // limits bound what a machine holds in memory and writes at once.
 type limits struct {
 	// WindowJobs and WindowBytes bound the ready jobs in memory. A lane may
-	// always hold one job, whatever its size.
+	// always hold one job, whatever its size. WindowBytes changes with what the
+	// node's other shards use (see windowed).
 	WindowJobs  int
 	WindowBytes int
 	// QueueInFlight bounds the pushes in flight of one queue; 0 means that only
@@ -30,7 +31,7 @@ type limits struct {
 
 // defaultLimits suit a node that owns 64 shards with a window of 128 MiB.
 func defaultLimits() limits {
-	return limits{WindowJobs: 4096, WindowBytes: 2 << 20, QueueInFlight: DefaultMaxInFlight / 2, Claims: 512, Timers: 512, RetainEvery: time.Minute}
+	return limits{WindowJobs: 16384, WindowBytes: 2 << 20, QueueInFlight: DefaultMaxInFlight / 2, Claims: 512, Timers: 512, RetainEvery: time.Minute}
 }
 
 // machine is the state of one shard: pure, stepped by its loop alone.
@@ -164,6 +165,8 @@ func (m *machine) apply(now time.Time, ev event) {
 		m.onFinishedRead(ev)
 	case granted:
 		m.onGranted(ev)
+	case windowed:
+		m.limits.WindowBytes = ev.Bytes
 	case configured:
 		m.onConfigured(now, ev.Config)
 	case draining:

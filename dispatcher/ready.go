@@ -9,11 +9,14 @@ import (
 )
 
 // minLaneRoom and maxLaneRoom bound how many ready jobs of one lane are kept
-// in memory: enough that a queue never waits for the store between two commits,
-// and not more than a read brings at a good price.
+// in memory, and roomFactor how many for each push of its queue: enough that a
+// queue never waits for the store between two commits, and that most jobs of a
+// burst are pushed from memory and never read back, which costs as much as
+// writing them.
 const (
 	minLaneRoom = 32
-	maxLaneRoom = 1024
+	maxLaneRoom = 8192
+	roomFactor  = 32
 )
 
 // queue returns what is known of a queue, new where it was not known.
@@ -95,7 +98,9 @@ func (m *machine) unblock(q *queue) {
 }
 
 // laneRoom is how many ready jobs of one lane of the queue may be in memory.
-func (q *queue) laneRoom() int { return min(maxLaneRoom, max(minLaneRoom, 4*q.cfg.Concurrency)) }
+func (q *queue) laneRoom() int {
+	return min(maxLaneRoom, max(minLaneRoom, roomFactor*q.cfg.Concurrency))
+}
 
 // room returns how many entries may be read into a lane that may have that
 // much of the window. A lane may always hold one job, or a window full of
