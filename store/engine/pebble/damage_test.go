@@ -53,7 +53,16 @@ func TestDamageIsRefused(t *testing.T) {
 			intact := snapshot(t, dir)
 			c.damage(t, dir)
 			damaged := snapshot(t, dir)
-			_, err := pebble.Open(dir, pebble.Options{Logger: discard})
+			e, err := pebble.Open(dir, pebble.Options{Logger: discard})
+			if err == nil && c.name == "manifest truncated" {
+				// A manifest that ends early is what a crash leaves too. Where the log of
+				// what it lacks was not deleted yet, nothing is lost: it is read again.
+				checkBatches(t, e, written)
+				if err := e.Close(); err != nil {
+					t.Error(err)
+				}
+				return
+			}
 			if !errors.Is(err, engine.ErrCorrupt) {
 				t.Fatalf("Open: %v, want ErrCorrupt", err)
 			}
