@@ -1,7 +1,6 @@
 package model
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -16,7 +15,7 @@ func (e *Engine) Apply(ctx context.Context, n int, b *engine.Batch) (engine.Resu
 	if err != nil {
 		return engine.Result{}, err
 	}
-	if err := check(b); err != nil {
+	if err := engine.CheckBatch(b); err != nil {
 		return engine.Result{}, err
 	}
 	s.mu.Lock()
@@ -89,48 +88,6 @@ func (s *shard) carryOut(g *engine.Group) (firstSeq uint64) {
 		s.counters[string(c.Name)] += c.Value
 	}
 	return firstSeq
-}
-
-func check(b *engine.Batch) error {
-	for i := range b.Groups {
-		if err := checkGroup(&b.Groups[i]); err != nil {
-			return fmt.Errorf("group %d: %w", i, err)
-		}
-	}
-	return nil
-}
-
-func checkGroup(g *engine.Group) error {
-	if g.Guard != nil {
-		if err := checkKey(g.Guard.Key); err != nil {
-			return err
-		}
-	}
-	for _, k := range g.Deletes {
-		if err := checkKey(k); err != nil {
-			return err
-		}
-	}
-	for _, r := range g.Ranges {
-		if err := checkRange(r.From, r.To); err != nil || len(r.To) == 0 {
-			return fmt.Errorf("%w: range without an end, or with a long one", engine.ErrInvalid)
-		}
-	}
-	for _, c := range g.Counters {
-		if err := checkKey(c.Name); err != nil {
-			return err
-		}
-	}
-	return cmp.Or(checkEntries(g.Puts, engine.MaxKey), checkEntries(g.Stamped, engine.MaxKey-engine.SeqLength))
-}
-
-func checkEntries(entries []engine.Entry, maxKey int) error {
-	for _, p := range entries {
-		if len(p.Key) == 0 || len(p.Key) > maxKey || len(p.Value) > engine.MaxValue {
-			return fmt.Errorf("%w: key of %d bytes, value of %d bytes", engine.ErrInvalid, len(p.Key), len(p.Value))
-		}
-	}
-	return nil
 }
 
 // Acquire implements engine.Engine.

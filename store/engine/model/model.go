@@ -110,7 +110,7 @@ func (e *Engine) Get(ctx context.Context, n int, keys ...[]byte) ([][]byte, erro
 	defer s.mu.Unlock()
 	values := make([][]byte, len(keys))
 	for i, key := range keys {
-		if err := checkKey(key); err != nil {
+		if err := engine.CheckKey(key); err != nil {
 			return nil, err
 		}
 		if v, ok := s.entries.get(key); ok {
@@ -126,7 +126,7 @@ func (e *Engine) Scan(ctx context.Context, n int, r engine.Range) ([]engine.Entr
 	if err != nil {
 		return nil, err
 	}
-	if err := cmp.Or(checkLimit(r.Limit), checkRange(r.From, r.To)); err != nil {
+	if err := cmp.Or(engine.CheckLimit(r.Limit), engine.CheckBound(r.From), engine.CheckBound(r.To)); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -155,7 +155,7 @@ func (e *Engine) Counters(ctx context.Context, n int, names ...[]byte) ([]int64,
 	defer s.mu.Unlock()
 	values := make([]int64, len(names))
 	for i, name := range names {
-		if err := checkKey(name); err != nil {
+		if err := engine.CheckKey(name); err != nil {
 			return nil, err
 		}
 		values[i] = s.counters[string(name)]
@@ -169,7 +169,7 @@ func (e *Engine) ScanCounters(ctx context.Context, n int, prefix, after []byte, 
 	if err != nil {
 		return nil, err
 	}
-	if err := checkLimit(limit); err != nil {
+	if err := engine.CheckLimit(limit); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -260,26 +260,5 @@ func (e *Engine) Usage(context.Context) (engine.Usage, error) {
 
 // clone copies b; an empty value stays distinct from an absent one.
 func clone(b []byte) []byte { return append(make([]byte, 0, len(b)), b...) }
-
-func checkKey(key []byte) error {
-	if len(key) == 0 || len(key) > engine.MaxKey {
-		return fmt.Errorf("%w: key of %d bytes", engine.ErrInvalid, len(key))
-	}
-	return nil
-}
-
-func checkRange(from, to []byte) error {
-	if len(from) > engine.MaxKey || len(to) > engine.MaxKey {
-		return fmt.Errorf("%w: range from %d to %d bytes", engine.ErrInvalid, len(from), len(to))
-	}
-	return nil
-}
-
-func checkLimit(limit int) error {
-	if limit < 1 || limit > engine.MaxScan {
-		return fmt.Errorf("%w: limit %d", engine.ErrInvalid, limit)
-	}
-	return nil
-}
 
 func equal(a, b []byte) bool { return bytes.Equal(a, b) }

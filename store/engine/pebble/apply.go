@@ -32,7 +32,7 @@ func (e *Engine) putScratch(sc *scratch) {
 // log has records in the order in which they became visible, so what a batch
 // was built on is durable once the batch is.
 func (e *Engine) Apply(ctx context.Context, n int, b *engine.Batch) (engine.Result, error) {
-	if err := checkBatch(b); err != nil {
+	if err := engine.CheckBatch(b); err != nil {
 		return engine.Result{}, err
 	}
 	s, err := e.enterShard(ctx, n)

@@ -14,7 +14,7 @@ import (
 // Get returns the values of the keys. See engine.Engine.
 func (e *Engine) Get(ctx context.Context, n int, keys ...[]byte) ([][]byte, error) {
 	for _, key := range keys {
-		if err := checkKey(key); err != nil {
+		if err := engine.CheckKey(key); err != nil {
 			return nil, err
 		}
 	}
@@ -120,7 +120,7 @@ func (sc *scratch) sorted(keys [][]byte) []int {
 
 // Scan returns the entries of a range. See engine.Engine.
 func (e *Engine) Scan(ctx context.Context, n int, r engine.Range) ([]engine.Entry, error) {
-	err := errors.Join(checkLimit(r.Limit), checkBound(r.From), checkBound(r.To))
+	err := errors.Join(engine.CheckLimit(r.Limit), engine.CheckBound(r.From), engine.CheckBound(r.To))
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +174,7 @@ func collect(it *pebble.Iterator, r engine.Range) ([]engine.Entry, error) {
 // Counters returns the values of the named counters. See engine.Engine.
 func (e *Engine) Counters(ctx context.Context, n int, names ...[]byte) ([]int64, error) {
 	for _, name := range names {
-		if err := checkKey(name); err != nil {
+		if err := engine.CheckKey(name); err != nil {
 			return nil, err
 		}
 	}
@@ -198,7 +198,7 @@ func (e *Engine) Counters(ctx context.Context, n int, names ...[]byte) ([]int64,
 
 // ScanCounters returns counters by name. See engine.Engine.
 func (e *Engine) ScanCounters(ctx context.Context, n int, prefix, after []byte, limit int) ([]engine.Counter, error) {
-	err := errors.Join(checkLimit(limit), checkBound(prefix), checkBound(after))
+	err := errors.Join(engine.CheckLimit(limit), engine.CheckBound(prefix), engine.CheckBound(after))
 	if err != nil {
 		return nil, err
 	}
