@@ -21,7 +21,7 @@ type batch struct {
 	adds    []engine.Counter
 	groups  []engine.Group
 
-	guard  *engine.Guard
+	guards []engine.Guard
 	counts []count
 	// Where the group under way begins in the slices above.
 	firstDelete, firstRange, firstPut, firstStamped, firstAdd int
@@ -170,14 +170,14 @@ func (b *batch) count(queue string, c class, delta int64) {
 func (b *batch) closeGroup() int {
 	b.addCounts()
 	b.groups = append(b.groups, engine.Group{
-		Guard:    b.guard,
+		Guards:   b.guards,
 		Deletes:  b.deletes[b.firstDelete:len(b.deletes):len(b.deletes)],
 		Ranges:   b.ranges[b.firstRange:len(b.ranges):len(b.ranges)],
 		Puts:     b.puts[b.firstPut:len(b.puts):len(b.puts)],
 		Stamped:  b.stamped[b.firstStamped:len(b.stamped):len(b.stamped)],
 		Counters: b.adds[b.firstAdd:len(b.adds):len(b.adds)],
 	})
-	b.guard = nil
+	b.guards = nil
 	b.firstDelete, b.firstRange, b.firstPut = len(b.deletes), len(b.ranges), len(b.puts)
 	b.firstStamped, b.firstAdd = len(b.stamped), len(b.adds)
 	return len(b.groups) - 1

@@ -104,7 +104,7 @@ func (o *Owner) encode(ctx context.Context, p *pendingCommit) error {
 	b.deleteStale(p.stale)
 	p.main = b.closeGroup()
 	for _, f := range free {
-		b.guard = &engine.Guard{Key: f.Key, Value: f.Value}
+		b.guards = []engine.Guard{{Key: f.Key, Value: f.Value}}
 		b.delete(f.Key)
 		b.closeGroup()
 	}

@@ -142,7 +142,7 @@ func (s *Store) changeDocument(ctx context.Context, kind, name string, expect Ex
 		if !expect.met(old) {
 			return ErrVersion
 		}
-		group.Guard = &engine.Guard{Key: key, Value: stored}
+		group.Guards = []engine.Guard{{Key: key, Value: stored}}
 		group.Counters = []engine.Counter{{Name: []byte{spaceRevision}, Value: 1}}
 		if err = s.applyGuarded(ctx, group); !errors.Is(err, errChanged) {
 			return err

@@ -129,7 +129,7 @@ func (c *enqueueCall) unit(first, n int) unit {
 		b.buf = appendHolder(b.buf, holder{j.ID, c.jobs[first].Digest})
 		b.put(guarded, b.since(start))
 	}
-	b.guard = &engine.Guard{Key: guarded}
+	b.guards = []engine.Guard{{Key: guarded}}
 	u.group = b.closeGroup()
 	return u
 }
@@ -332,7 +332,7 @@ func (s *Store) resolveHeld(ctx context.Context, shard int, units []unit, held [
 		case j == nil && ids[i] == nj.Job.ID: // stored by an earlier try, and deleted since
 			u.call.results[u.first] = Enqueued{Job: nj.Job}
 		case j == nil:
-			u.call.batch.groups[u.group].Guard.Value = groups[n].Found
+			u.call.batch.groups[u.group].Guards[0].Value = groups[n].Found
 			again = append(again, u)
 		default:
 			same := holders[i].digest == nj.Digest

@@ -17,8 +17,8 @@ func CheckBatch(b *Batch) error {
 }
 
 func checkGroup(g *Group) error {
-	if g.Guard != nil {
-		if err := CheckKey(g.Guard.Key); err != nil {
+	for i := range g.Guards {
+		if err := CheckKey(g.Guards[i].Key); err != nil {
 			return err
 		}
 	}

@@ -145,7 +145,7 @@ type Head struct {
 
 // Batch is what Apply carries out, all of it or nothing, in this order: the
 // fence is compared; every guard is evaluated against the state before the
-// batch; then the groups whose guard held are carried out in order, each in the
+// batch; then the groups whose guards held are carried out in order, each in the
 // order deletes, range deletes, puts, stamped puts, counters.
 type Batch struct {
 	// Fence, where set, must own the shard, and Commit must be the number after
@@ -156,10 +156,11 @@ type Batch struct {
 	Groups []Group
 }
 
-// Group is a part of a batch with a condition of its own. A group whose guard
-// fails is skipped; the others are carried out all the same.
+// Group is a part of a batch with a condition of its own: all of its guards,
+// none of them where it is unconditional. A group of which one guard fails is
+// skipped; the others are carried out all the same.
 type Group struct {
-	Guard   *Guard
+	Guards  []Guard
 	Deletes [][]byte
 	Ranges  []KeyRange
 	Puts    []Entry
@@ -170,8 +171,8 @@ type Group struct {
 	Counters []Counter
 }
 
-// Guard is the condition of a group: the key is absent (Value nil), or its
-// value is Value (not nil).
+// Guard is a condition of a group: the key is absent (Value nil), or its value
+// is Value (not nil).
 type Guard struct {
 	Key   []byte
 	Value []byte
@@ -211,9 +212,11 @@ type Result struct {
 
 // GroupResult is what became of one group.
 type GroupResult struct {
-	// Skipped says that the guard failed; Found is then what stood under the
-	// guard's key, nil where it was absent.
+	// Skipped says that a guard failed. Failed is then the place of the first
+	// that did among the group's guards, and Found what stood under its key, nil
+	// where it was absent. Of the guards behind it nothing is said.
 	Skipped bool
+	Failed  int
 	Found   []byte
 	// FirstSeq is the number given to the group's first stamped put; the others
 	// follow without a gap.

@@ -75,7 +75,7 @@ var boundChecks = []check{
 	{"Slices/passed in are neither kept nor changed", func(s *subject) {
 		key, value, name := []byte("key"), []byte("value"), []byte("name")
 		s.apply(0, engine.Group{
-			Guard: &engine.Guard{Key: key}, Puts: []engine.Entry{{Key: key, Value: value}},
+			Guards: []engine.Guard{{Key: key}}, Puts: []engine.Entry{{Key: key, Value: value}},
 			Stamped: []engine.Entry{{Key: key[:2:3], Value: value}}, Counters: []engine.Counter{{Name: name, Value: 1}},
 		})
 		s.diff("key value name", string(key)+" "+string(value)+" "+string(name))

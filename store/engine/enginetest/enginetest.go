@@ -14,6 +14,7 @@ package enginetest
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -224,13 +225,13 @@ func adds(name string, n int64) []engine.Counter {
 	return []engine.Counter{{Name: []byte(name), Value: n}}
 }
 
-// absent and equal make a group conditional.
+// absent and equal give a group one more condition.
 func absent(key string, g engine.Group) engine.Group {
-	g.Guard = &engine.Guard{Key: []byte(key)}
+	g.Guards = append(slices.Clip(g.Guards), engine.Guard{Key: []byte(key)})
 	return g
 }
 
 func equal(key, value string, g engine.Group) engine.Group {
-	g.Guard = &engine.Guard{Key: []byte(key), Value: []byte(value)}
+	g.Guards = append(slices.Clip(g.Guards), engine.Guard{Key: []byte(key), Value: []byte(value)})
 	return g
 }

@@ -37,14 +37,23 @@ type fault struct {
 
 var faults = []fault{
 	{"ignores guards", "Guard/absent", true, func(e *faulty, good engine.Engine) {
-		e.apply = onGroups(good, func(g *engine.Group) { g.Guard = nil })
+		e.apply = onGroups(good, func(g *engine.Group) { g.Guards = nil })
 	}},
 	{"takes an empty guard for an absent one", "Guard/an empty value is not an absent key", true, func(e *faulty, good engine.Engine) {
 		e.apply = onGroups(good, func(g *engine.Group) {
-			if g.Guard != nil && len(g.Guard.Value) == 0 {
-				g.Guard = &engine.Guard{Key: g.Guard.Key}
+			g.Guards = slices.Clone(g.Guards)
+			for i := range g.Guards {
+				if len(g.Guards[i].Value) == 0 {
+					g.Guards[i].Value = nil
+				}
 			}
 		})
+	}},
+	{"looks at the first guard only", "Guard/all must hold", true, func(e *faulty, good engine.Engine) {
+		e.apply = onGroups(good, func(g *engine.Group) { g.Guards = g.Guards[:min(len(g.Guards), 1)] })
+	}},
+	{"does not say which guard failed", "Guard/the first that fails is named", true, func(e *faulty, good engine.Engine) {
+		e.apply = onResult(good, func(r *engine.GroupResult) { r.Failed = 0 })
 	}},
 	{"evaluates guards one by one", "Guard/sees the state before the batch", true, func(e *faulty, good engine.Engine) {
 		e.apply = func(shard int, b *engine.Batch) (res engine.Result, err error) {
@@ -68,7 +77,7 @@ var faults = []fault{
 		e.apply = func(shard int, b *engine.Batch) (engine.Result, error) {
 			late := *b
 			for _, g := range b.Groups {
-				if g.Guard == nil {
+				if len(g.Guards) == 0 {
 					late.Groups = append(slices.Clone(late.Groups), engine.Group{Deletes: g.Deletes})
 				}
 			}

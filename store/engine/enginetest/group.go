@@ -148,6 +148,44 @@ var guardChecks = []check{
 		s.diff(int64(101), s.counter(0, "n"))
 		s.diff(uint64(2), s.head(0).Seq)
 	}},
+	{"Guard/all must hold", func(s *subject) {
+		s.put(0, "a", "b")
+		for _, c := range []struct {
+			a, b    string
+			skipped bool
+		}{{"a", "b", false}, {"x", "b", true}, {"a", "x", true}, {"x", "x", true}} {
+			res := s.apply(0, equal("a", c.a, equal("b", c.b, absent("c", puts("p", c.a+c.b)))))
+			s.diff(c.skipped, res[0].Skipped)
+		}
+		s.diff("ab", string(s.value(0, "p")))
+	}},
+	{"Guard/the first that fails is named", func(s *subject) {
+		s.put(0, "a", "b")
+		res := s.apply(0,
+			engine.Group{Guards: []engine.Guard{{Key: []byte("c")}, {Key: []byte("b")}, {Key: []byte("a")}}},
+			engine.Group{Guards: []engine.Guard{{Key: []byte("a"), Value: []byte("a")}, {Key: []byte("c"), Value: []byte{}}, {Key: []byte("b")}}},
+			engine.Group{Guards: []engine.Guard{{Key: []byte("a")}, {Key: []byte("b")}}},
+		)
+		s.diff([]engine.GroupResult{
+			{Skipped: true, Failed: 1, Found: []byte("b")}, {Skipped: true, Failed: 1}, {Skipped: true, Found: []byte("a")},
+		}, res)
+	}},
+	{"Guard/hundreds of pairs", func(s *subject) {
+		// As many as an engine may look up in another way than a few.
+		var groups []engine.Group
+		for i := range 300 {
+			n := string(binary.BigEndian.AppendUint16(nil, uint16(i)))
+			groups = append(groups, absent("a"+n, absent("b"+n, puts("b"+n, n, "c"+n, ""))))
+		}
+		s.apply(0, groups[0], groups[200])
+		for i, r := range s.apply(0, groups...) {
+			want := engine.GroupResult{}
+			if i == 0 || i == 200 {
+				want = engine.GroupResult{Skipped: true, Found: binary.BigEndian.AppendUint16(nil, uint16(i))}
+			}
+			s.diff(want, r)
+		}
+	}},
 	{"Guard/many on one key", func(s *subject) {
 		res := s.apply(0, absent("k", puts("k", "1")), absent("k", puts("k", "2")))
 		s.diff([]engine.GroupResult{{}, {}}, res)

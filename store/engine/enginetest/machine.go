@@ -66,9 +66,10 @@ var (
 	drawnCounter = rapid.Custom(func(r *rapid.T) engine.Counter {
 		return engine.Counter{Name: drawnKey.Draw(r, "name"), Value: rapid.Int64Range(-2, 2).Draw(r, "add")}
 	})
+	drawnGuard = rapid.Custom(drawGuard)
 	drawnGroup = rapid.Custom(func(r *rapid.T) engine.Group {
 		return engine.Group{
-			Guard:    drawGuard(r),
+			Guards:   rapid.SliceOfN(drawnGuard, 0, 2).Draw(r, "guards"),
 			Deletes:  rapid.SliceOfN(drawnKey, 0, 2).Draw(r, "deletes"),
 			Ranges:   rapid.SliceOfN(drawnRange, 0, 1).Draw(r, "ranges"),
 			Puts:     rapid.SliceOfN(drawnEntry, 0, 4).Draw(r, "puts"),
@@ -83,14 +84,12 @@ func drawRange(r *rapid.T) engine.KeyRange {
 	return engine.KeyRange{From: drawnBound.Draw(r, "from"), To: drawnKey.Draw(r, "to")}
 }
 
-func drawGuard(r *rapid.T) *engine.Guard {
-	switch rapid.IntRange(0, 3).Draw(r, "guard") {
-	case 0:
-		return &engine.Guard{Key: drawnKey.Draw(r, "guard key")}
-	case 1:
-		return &engine.Guard{Key: drawnKey.Draw(r, "guard key"), Value: drawnValue.Draw(r, "guard value")}
+func drawGuard(r *rapid.T) engine.Guard {
+	g := engine.Guard{Key: drawnKey.Draw(r, "guard key")}
+	if rapid.Bool().Draw(r, "equal") {
+		g.Value = drawnValue.Draw(r, "guard value")
 	}
-	return nil
+	return g
 }
 
 func (m *machine) apply(r *rapid.T) {

@@ -35,7 +35,7 @@ func (m *modelShard) apply(b *engine.Batch) (engine.Result, error) {
 	}
 	results := make([]engine.GroupResult, len(b.Groups))
 	for i, g := range b.Groups {
-		results[i] = m.guard(g.Guard)
+		results[i] = m.guards(g.Guards)
 	}
 	for i, g := range b.Groups {
 		if !results[i].Skipped {
@@ -45,15 +45,14 @@ func (m *modelShard) apply(b *engine.Batch) (engine.Result, error) {
 	return engine.Result{Groups: results}, nil
 }
 
-func (m *modelShard) guard(g *engine.Guard) engine.GroupResult {
-	if g == nil {
-		return engine.GroupResult{}
+func (m *modelShard) guards(guards []engine.Guard) engine.GroupResult {
+	for i, g := range guards {
+		found, there := m.data[string(g.Key)]
+		if there != (g.Value != nil) || !bytes.Equal(found, g.Value) {
+			return engine.GroupResult{Skipped: true, Failed: i, Found: found}
+		}
 	}
-	found, there := m.data[string(g.Key)]
-	if there == (g.Value != nil) && bytes.Equal(found, g.Value) {
-		return engine.GroupResult{}
-	}
-	return engine.GroupResult{Skipped: true, Found: found}
+	return engine.GroupResult{}
 }
 
 func (m *modelShard) carryOut(g engine.Group, res *engine.GroupResult) {

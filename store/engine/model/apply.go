@@ -42,9 +42,7 @@ func (e *Engine) Apply(ctx context.Context, n int, b *engine.Batch) (engine.Resu
 func (s *shard) apply(b *engine.Batch) engine.Result {
 	results := make([]engine.GroupResult, len(b.Groups))
 	for i := range b.Groups {
-		if g := b.Groups[i].Guard; g != nil {
-			results[i].Found, results[i].Skipped = s.test(g)
-		}
+		results[i] = s.testAll(b.Groups[i].Guards)
 	}
 	for i := range b.Groups {
 		if !results[i].Skipped {
@@ -52,6 +50,16 @@ func (s *shard) apply(b *engine.Batch) engine.Result {
 		}
 	}
 	return engine.Result{Groups: results}
+}
+
+// testAll returns the first guard that fails.
+func (s *shard) testAll(guards []engine.Guard) engine.GroupResult {
+	for i := range guards {
+		if found, failed := s.test(&guards[i]); failed {
+			return engine.GroupResult{Skipped: true, Failed: i, Found: found}
+		}
+	}
+	return engine.GroupResult{}
 }
 
 // test returns what stands in a guard's way.

@@ -108,7 +108,7 @@ func admit(r *shardRecord, b *engine.Batch) (repeated bool, err error) {
 	return false, fmt.Errorf("commit %d after %d: %w", b.Commit, r.commit, engine.ErrHistory)
 }
 
-// evaluate looks at every group's guard, before anything of the batch is there.
+// evaluate looks at every group's guards, before anything of the batch is there.
 func (e *Engine) evaluate(s *shard, groups []engine.Group, sc *scratch) ([]engine.GroupResult, error) {
 	results := make([]engine.GroupResult, len(groups))
 	var err error
@@ -125,22 +125,22 @@ func (e *Engine) evaluate(s *shard, groups []engine.Group, sc *scratch) ([]engin
 
 func (e *Engine) guardEach(n int, groups []engine.Group, results []engine.GroupResult, sc *scratch) error {
 	for i := range groups {
-		g := groups[i].Guard
-		if g == nil {
-			continue
-		}
-		sc.key = appendKey(sc.key[:0], n, spaceMap, g.Key)
-		found, closer, err := e.db.Get(sc.key)
-		if errors.Is(err, pebble.ErrNotFound) {
-			results[i].Skipped = g.Value != nil
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		results[i] = compareGuard(g, found)
-		if err := closer.Close(); err != nil {
-			return err
+		for k := range groups[i].Guards {
+			g := &groups[i].Guards[k]
+			sc.key = appendKey(sc.key[:0], n, spaceMap, g.Key)
+			found, closer, err := e.db.Get(sc.key)
+			if err != nil && !errors.Is(err, pebble.ErrNotFound) {
+				return err
+			}
+			results[i] = compareGuard(g, k, found, err == nil)
+			if closer != nil {
+				if err := closer.Close(); err != nil {
+					return err
+				}
+			}
+			if results[i].Skipped {
+				break
+			}
 		}
 	}
 	return nil
@@ -151,35 +151,38 @@ func (e *Engine) guardEach(n int, groups []engine.Group, results []engine.GroupR
 func (e *Engine) guardPass(n int, groups []engine.Group, results []engine.GroupResult, sc *scratch) error {
 	var it *pebble.Iterator
 	for i := range groups {
-		g := groups[i].Guard
-		if g == nil {
-			continue
-		}
-		if it == nil {
-			var err error
-			if it, err = e.lookups(n); err != nil {
+		for k := range groups[i].Guards {
+			g := &groups[i].Guards[k]
+			if it == nil {
+				var err error
+				if it, err = e.lookups(n); err != nil {
+					return err
+				}
+				defer it.Close()
+			}
+			sc.key = appendKey(sc.key[:0], n, spaceMap, g.Key)
+			found, err := lookUp(it, sc.key)
+			if err != nil {
 				return err
 			}
-			defer it.Close()
-		}
-		sc.key = appendKey(sc.key[:0], n, spaceMap, g.Key)
-		found, err := lookUp(it, sc.key)
-		if err != nil {
-			return err
-		}
-		if results[i].Skipped = g.Value != nil; found != nil {
-			results[i] = compareGuard(g, found)
+			if results[i] = compareGuard(g, k, found, found != nil); results[i].Skipped {
+				break
+			}
 		}
 	}
 	return nil
 }
 
-// compareGuard is the result of a guard whose key has a value.
-func compareGuard(g *engine.Guard, found []byte) engine.GroupResult {
-	if g.Value != nil && bytes.Equal(found, g.Value) {
+// compareGuard is the result of a group's guard, which is its k-th.
+func compareGuard(g *engine.Guard, k int, found []byte, there bool) engine.GroupResult {
+	switch {
+	case there == (g.Value != nil) && bytes.Equal(found, g.Value):
 		return engine.GroupResult{}
+	case there:
+		return engine.GroupResult{Skipped: true, Failed: k, Found: append([]byte{}, found...)}
+	default:
+		return engine.GroupResult{Skipped: true, Failed: k}
 	}
-	return engine.GroupResult{Skipped: true, Found: append([]byte{}, found...)}
 }
 
 // build writes the groups whose guard held into the batch, and the counters at

@@ -36,7 +36,7 @@ func newJobs(size int) *jobs {
 		j.ids = append(j.ids, id)
 		key := func(prefix string) []byte { return append([]byte(prefix), id...) }
 		j.batch.Groups = append(j.batch.Groups, engine.Group{
-			Guard: &engine.Guard{Key: key("j")},
+			Guards: []engine.Guard{{Key: key("j")}},
 			Puts: []engine.Entry{
 				{Key: key("j"), Value: payload[:180]},
 				{Key: key("p"), Value: payload},
@@ -58,7 +58,7 @@ func (j *jobs) renew(writer int) *engine.Batch {
 		binary.BigEndian.PutUint64(id, j.next)
 		binary.BigEndian.PutUint64(id[8:], uint64(writer))
 		g := &j.batch.Groups[i]
-		copy(g.Guard.Key[1:], id)
+		copy(g.Guards[0].Key[1:], id)
 		for p := range g.Puts {
 			key := g.Puts[p].Key
 			copy(key[len(key)-len(id):], id)

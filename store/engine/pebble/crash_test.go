@@ -240,7 +240,7 @@ func TestFailedGuardWaitsForWhatItSaw(t *testing.T) {
 	done := make(chan string, 2)
 	create := func(value string) {
 		_, err := e.Apply(context.Background(), 0, &engine.Batch{Groups: []engine.Group{{
-			Guard: &engine.Guard{Key: []byte("k")}, Puts: []engine.Entry{{Key: []byte("k"), Value: []byte(value)}},
+			Guards: []engine.Guard{{Key: []byte("k")}}, Puts: []engine.Entry{{Key: []byte("k"), Value: []byte(value)}},
 		}}})
 		if err != nil {
 			t.Error(err)

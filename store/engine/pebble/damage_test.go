@@ -169,7 +169,7 @@ func TestDamageFoundWhileReading(t *testing.T) {
 	ctx, k := context.Background(), []byte("k")
 	_, getErr := e.Get(ctx, 0, k)
 	_, scanErr := e.Scan(ctx, 0, engine.Range{Limit: 10})
-	_, guardErr := e.Apply(ctx, 0, &engine.Batch{Groups: []engine.Group{{Guard: &engine.Guard{Key: k}}}})
+	_, guardErr := e.Apply(ctx, 0, &engine.Batch{Groups: []engine.Group{{Guards: []engine.Guard{{Key: k}}}}})
 	for name, err := range map[string]error{"Get": getErr, "Scan": scanErr, "Apply": guardErr} {
 		if !errors.Is(err, engine.ErrCorrupt) || !strings.Contains(err.Error(), "restore a backup") {
 			t.Errorf("%s: %v, want ErrCorrupt", name, err)

@@ -24,7 +24,7 @@ func TestReopenKeepsEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	res, err := e.Apply(ctx, 2, &engine.Batch{Fence: &head.Fence, Commit: 1, Groups: []engine.Group{{
-		Guard:    &engine.Guard{Key: []byte("a")},
+		Guards:   []engine.Guard{{Key: []byte("a")}},
 		Puts:     []engine.Entry{{Key: []byte("a"), Value: []byte{}}},
 		Stamped:  []engine.Entry{{Key: []byte("s"), Value: []byte("v")}},
 		Counters: []engine.Counter{{Name: []byte("n"), Value: 3}},
