@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/orchestrix/orchestrix/job"
@@ -70,6 +71,11 @@ func appendEscaped(b []byte, text string) []byte {
 		}
 	}
 	return append(b, 0, 1)
+}
+
+// unescape returns the text of what appendEscaped appended.
+func unescape(escaped string) string {
+	return strings.ReplaceAll(escaped[:len(escaped)-2], "\x00\xff", "\x00")
 }
 
 func appendName(b []byte, space byte, name string) []byte {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/orchestrix/orchestrix/job"
@@ -30,6 +32,9 @@ type laneReader struct {
 	outstanding int
 	cursors     map[string]*laneCursor
 	resting     []*laneCursor
+	// behind are the keys that are read by ReadKey alone, each with how many
+	// entries it was told of since.
+	behind map[string]uint64
 }
 
 // lap is a walk round the ring in which every key is left with nothing unread.
@@ -50,7 +55,7 @@ const assumedWidth = 8
 
 func newLaneReader(l Lane) *laneReader {
 	prefix := appendLanePrefix(nil, l)
-	return &laneReader{prefix: prefix, end: after(prefix), width: assumedWidth, cursors: map[string]*laneCursor{}}
+	return &laneReader{prefix: prefix, end: after(prefix), width: assumedWidth, cursors: map[string]*laneCursor{}, behind: map[string]uint64{}}
 }
 
 // Lanes returns the lanes that have entries, by queue and priority, with a seek
@@ -83,25 +88,32 @@ func (o *Owner) Lanes(ctx context.Context) ([]Lane, error) {
 // when the call began was handed out. It may be true with no entries: the work
 // of one call is bounded.
 func (o *Owner) ReadLane(ctx context.Context, l Lane, limit, maxBytes int) (entries []*Entry, more bool, err error) {
+	entries, _, more, err = o.ReadLaneExcept(ctx, l, limit, maxBytes, nil)
+	return entries, more, err
+}
+
+// ReadLaneExcept is ReadLane for a lane of which some keys are of no use now:
+// those for which skip is true. It is asked when a key is visited, and must not
+// call the Owner. A key that was skipped is behind: what it has is handed out by
+// ReadKey alone, until that found no more. more is about the other keys.
+func (o *Owner) ReadLaneExcept(ctx context.Context, l Lane, limit, maxBytes int, skip func(key string) bool) (entries []*Entry, skipped []string, more bool, err error) {
 	t := &o.tracker
 	r := t.beginRead(l)
 	defer t.endRead(r)
 	r.walking.Lock()
 	defer r.walking.Unlock()
-	w := walk{owner: o, reader: r, limit: min(max(limit, 1), engine.MaxScan)}
+	w := walk{owner: o, reader: r, limit: min(max(limit, 1), engine.MaxScan), skip: skip}
 	done, err := w.run(ctx)
 	if err == nil {
 		entries, err = w.load(ctx, maxBytes)
 	}
 	if err != nil {
 		r.lap.open = false
-		return nil, false, o.failed("read lane", err)
+		return nil, nil, false, o.failed("read lane", err)
 	}
 	more = !t.finish(r, &w, done && w.accepted == len(w.found))
-	if err := o.removeStale(ctx); err != nil {
-		return entries, more, nil // they are removed later
-	}
-	return entries, more, nil
+	o.removeStale(ctx)
+	return entries, slices.Sorted(maps.Keys(w.skipped)), more, nil
 }
 
 func (t *tracker) beginRead(l Lane) *laneReader {
@@ -126,14 +138,9 @@ func (t *tracker) endRead(r *laneReader) {
 func (t *tracker) finish(r *laneReader, w *walk, done bool) (caught bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i := range w.found[:w.accepted] {
-		f := &w.found[i]
-		c := r.cursor([]byte(f.key))
-		if f.entry == nil {
-			t.passStale(r, c, f.seq)
-		} else {
-			c.handOut(r, f.seq)
-		}
+	t.advance(r, w)
+	for key := range w.skipped {
+		r.behind[key]++
 	}
 	switch {
 	case w.accepted < len(w.found): // there was no room for the rest
@@ -145,6 +152,19 @@ func (t *tracker) finish(r *laneReader, w *walk, done bool) (caught bool) {
 		r.caughtGen = t.gen
 	}
 	return r.caught
+}
+
+// advance moves the cursors over what a walk handed out. t.mu is held.
+func (t *tracker) advance(r *laneReader, w *walk) {
+	for i := range w.found[:w.accepted] {
+		f := &w.found[i]
+		c := r.cursor([]byte(f.key))
+		if f.entry == nil {
+			t.passStale(r, c, f.seq)
+		} else {
+			c.handOut(r, f.seq)
+		}
+	}
 }
 
 // position is the engine's key of a number of an escaped key.
@@ -171,6 +191,8 @@ type walk struct {
 	key      string            // the key being visited
 	taken    int               // from it
 	rows     int
+	skip     func(key string) bool
+	skipped  map[string]struct{}
 }
 
 // found is an entry of the lane that no reader has passed.
@@ -184,7 +206,7 @@ type found struct {
 // run walks until the limit is reached or the lap is done.
 func (w *walk) run(ctx context.Context) (done bool, err error) {
 	r := w.reader
-	w.passed = map[string]uint64{}
+	w.passed, w.skipped = map[string]uint64{}, map[string]struct{}{}
 	w.resume()
 	for maxRows := 8*w.limit + 1_000; len(w.found) < w.limit && w.rows < maxRows; {
 		want := min(max(w.limit-len(w.found), 16), engine.MaxScan)
@@ -274,6 +296,11 @@ func (w *walk) visit(entries []engine.Entry, cut bool) (jumped bool, err error) 
 	r := w.reader
 	if key := r.keyOf(entries[0].Key); w.key != string(key) {
 		w.key, w.taken = string(key), 0
+		if w.leaves(w.key) {
+			r.lap.next = after(r.position(w.key, 0)[:len(r.prefix)+len(w.key)])
+			w.key = ""
+			return cut, nil
+		}
 		r.at = w.key
 		r.keys++
 	}
@@ -300,6 +327,20 @@ func (w *walk) visit(entries []engine.Entry, cut bool) (jumped bool, err error) 
 		r.lap.next = r.position(w.key, last+1)
 	}
 	return cut, nil
+}
+
+// leaves reports whether the walk passes over a key.
+func (w *walk) leaves(escaped string) bool {
+	t, r := &w.owner.tracker, w.reader
+	key := unescape(escaped)
+	t.mu.Lock()
+	_, behind := r.behind[key]
+	t.mu.Unlock()
+	if behind || w.skip == nil || !w.skip(key) {
+		return behind
+	}
+	w.skipped[key] = struct{}{}
+	return true
 }
 
 // last returns the number up to which the key was handed out. The cursors
@@ -365,12 +406,13 @@ func (w *walk) load(ctx context.Context, maxBytes int) ([]*Entry, error) {
 // removeStale removes stale entries at once where too many wait for a commit.
 // It needs no fence: what is stale is so for ever, and its key is never used
 // again.
-func (o *Owner) removeStale(ctx context.Context) error {
+// Where it fails they are removed later.
+func (o *Owner) removeStale(ctx context.Context) {
 	o.tracker.mu.Lock()
 	many := len(o.tracker.stale) > maxStale
 	o.tracker.mu.Unlock()
 	if !many {
-		return nil
+		return
 	}
 	spans := o.tracker.takeStale()
 	b := newBatch()
@@ -380,8 +422,7 @@ func (o *Owner) removeStale(ctx context.Context) error {
 	b.free()
 	if err != nil {
 		o.tracker.staleKept(spans)
-		return err
+		return
 	}
 	o.tracker.staleRemoved(spans)
-	return nil
 }

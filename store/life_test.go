@@ -1,8 +1,8 @@
 package store
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -25,6 +25,8 @@ func TestLife(t *testing.T) {
 			"enqueue": l.enqueueSome,
 			"offer":   func(*rapid.T) { l.offer() },
 			"read":    l.read,
+			"key":     l.readKeys,
+			"return":  l.giveBack,
 			"claim":   l.claim,
 			"settle":  l.settle,
 			"timers":  l.timers,
@@ -35,7 +37,7 @@ func TestLife(t *testing.T) {
 			"advance": func(t *rapid.T) {
 				l.clock.advance(time.Duration(rapid.IntRange(1, 5000).Draw(t, "ms")) * time.Millisecond)
 			},
-			"maintain": func(*rapid.T) { l.check(l.owner.removeStale(ctx())) },
+			"maintain": func(*rapid.T) { l.owner.removeStale(ctx()) },
 			"":         func(*rapid.T) { l.audit(0) },
 		})
 		l.drain()
@@ -51,9 +53,15 @@ type life struct {
 	window   map[job.ID]*Entry // handed out, and not yet claimed
 	claims   map[job.ID]uint64 // being pushed
 	pushed   map[job.ID]*Entry
-	lastSeq  map[string]uint64 // handed out last, by lane and key
+	lastSeq  map[laneKey]uint64 // handed out last
+	behind   map[laneKey]bool   // to be read by ReadKey
 	terminal map[job.ID]*job.Job
 	lives    byte
+}
+
+type laneKey struct {
+	Lane
+	key string
 }
 
 func newLife(t *rapid.T) *life {
@@ -116,7 +124,11 @@ func (l *life) offer() {
 			if e.Seq != a.FirstSeq+uint64(i) {
 				l.Fatalf("entry %d has number %d, the first has %d", i, e.Seq, a.FirstSeq)
 			}
-			if l.owner.Take(LaneOf(e.Job), e) {
+			at := laneKey{LaneOf(e.Job), e.Job.Key}
+			switch {
+			case l.behind[at] && i%2 == 0:
+				l.owner.PassKey(at.Lane, e)
+			case l.owner.Take(at.Lane, e):
 				l.handedOut(e)
 			}
 		}
@@ -130,9 +142,9 @@ func (l *life) handedOut(e *Entry) {
 	if l.window[e.Job.ID] != nil || l.pushed[e.Job.ID] != nil {
 		l.Fatalf("%s (seq %d) was handed out twice", e.Job.ID, e.Seq)
 	}
-	at := fmt.Sprint(LaneOf(e.Job), e.Job.Key)
+	at := laneKey{LaneOf(e.Job), e.Job.Key}
 	if e.Place != InLane || e.Seq <= l.lastSeq[at] {
-		l.Fatalf("%s has seq %d after %d in %s", e.Job.ID, e.Seq, l.lastSeq[at], at)
+		l.Fatalf("%s has seq %d after %d in %v", e.Job.ID, e.Seq, l.lastSeq[at], at)
 	}
 	l.lastSeq[at] = e.Seq
 	if string(e.Payload[:8]) != "payload " {
@@ -144,13 +156,75 @@ func (l *life) handedOut(e *Entry) {
 func (l *life) read(t *rapid.T) {
 	for _, lane := range l.lanes() {
 		limit := rapid.IntRange(1, 6).Draw(t, "limit")
-		entries, _, err := l.owner.ReadLane(ctx(), lane, limit, rapid.SampledFrom([]int{1, 30, 1 << 20}).Draw(t, "bytes"))
+		skip := rapid.SampledFrom([]string{"none", "x", "y", "z\x00"}).Draw(t, "skip")
+		entries, skipped, _, err := l.owner.ReadLaneExcept(ctx(), lane, limit, rapid.SampledFrom([]int{1, 30, 1 << 20}).Draw(t, "bytes"),
+			func(key string) bool { return key == skip })
 		l.check(err)
+		for _, key := range skipped {
+			l.behind[laneKey{lane, key}] = true
+		}
 		if len(entries) > limit {
 			l.Fatalf("%d entries, limit %d", len(entries), limit)
 		}
 		for _, e := range entries {
 			l.handedOut(e)
+		}
+	}
+}
+
+// readKeys reads keys that are behind, and one that may be or not.
+func (l *life) readKeys(t *rapid.T) {
+	for _, lane := range l.lanes() {
+		for _, key := range []string{"x", "y", "z\x00"} {
+			at := laneKey{lane, key}
+			if !l.behind[at] && rapid.IntRange(0, 5).Draw(t, "behind or not") > 0 {
+				continue
+			}
+			l.readKey(at, rapid.IntRange(1, 6).Draw(t, "limit"))
+		}
+	}
+}
+
+func (l *life) readKey(at laneKey, limit int) {
+	entries, more, err := l.owner.ReadKey(ctx(), at.Lane, at.key, limit, 1<<20)
+	l.check(err)
+	if len(entries) > limit {
+		l.Fatalf("%d entries of a key, limit %d", len(entries), limit)
+	}
+	for _, e := range entries {
+		if e.Job.Key != at.key {
+			l.Fatalf("key %q, asked for %q", e.Job.Key, at.key)
+		}
+		l.handedOut(e)
+	}
+	if l.behind[at] = more; !more {
+		delete(l.behind, at)
+	}
+}
+
+// giveBack returns the newest entries of a key.
+func (l *life) giveBack(t *rapid.T) {
+	of := map[laneKey][]*Entry{}
+	for _, id := range sortedKeys(l.window) {
+		if e := l.window[id]; e.Place == InLane && e.Seq > 0 && e.Job.Key != "" {
+			at := laneKey{LaneOf(e.Job), e.Job.Key}
+			of[at] = append(of[at], e)
+		}
+	}
+	for _, lane := range l.lanes() {
+		for _, key := range []string{"x", "y", "z\x00"} {
+			at := laneKey{lane, key}
+			entries := of[at]
+			slices.SortFunc(entries, func(a, b *Entry) int { return cmp.Compare(a.Seq, b.Seq) })
+			entries = entries[rapid.IntRange(0, len(entries)).Draw(t, "kept"):]
+			if len(entries) == 0 {
+				continue
+			}
+			l.owner.Return(lane, entries)
+			for _, e := range entries {
+				delete(l.window, e.Job.ID)
+			}
+			l.behind[at], l.lastSeq[at] = true, entries[0].Seq-1
 		}
 	}
 }
@@ -372,7 +446,7 @@ func (l *life) restart() {
 	l.check(err)
 	l.owner = o
 	l.window, l.pushed, l.claims = map[job.ID]*Entry{}, map[job.ID]*Entry{}, map[job.ID]uint64{}
-	l.lastSeq = map[string]uint64{}
+	l.lastSeq, l.behind = map[laneKey]uint64{}, map[laneKey]bool{}
 	claims, err := o.Recover(ctx())
 	l.check(err)
 	for _, claim := range claims {
@@ -396,6 +470,9 @@ func (l *life) drain() {
 			for _, e := range l.readLane(lane) {
 				l.handedOut(e)
 			}
+		}
+		for at := range l.behind {
+			l.readKey(at, 1_000)
 		}
 		l.clock.advance(time.Hour)
 		for _, id := range sortedKeys(l.pushed) {

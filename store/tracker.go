@@ -19,7 +19,8 @@ import (
 // for was handed out. Only then may Take hand out the next number,
 // accounted+1: nothing of the lane can be below it. All that could make this
 // untrue says so: an entry that Take refuses and a promotion count as missed by
-// their lane's reader; and when a number is offered above a hole, then what is
+// their lane's reader, unless their key is behind: such a key is no part of what
+// is caught up, and ReadKey reads it; and when a number is offered above a hole, then what is
 // in the hole (of another node, of a commit whose outcome was not known) may
 // belong to any lane: it is skipped, and a new generation begins, in which no
 // reader is caught up before it has read its whole lane again.
@@ -63,7 +64,7 @@ func (t *tracker) reader(l Lane) *laneReader {
 	}
 	if len(t.readers) >= t.sweepAt {
 		for lane, r := range t.readers {
-			if r.users == 0 && r.outstanding == 0 {
+			if r.users == 0 && r.outstanding == 0 && len(r.behind) == 0 {
 				delete(t.readers, lane)
 			}
 		}
@@ -145,6 +146,9 @@ func (o *Owner) Take(l Lane, e *Entry) bool {
 		return false // a reader has passed it, or will
 	}
 	r := t.reader(l)
+	if r.later(e.Job.Key) {
+		return false
+	}
 	if !r.caught || r.caughtGen != t.gen || r.users > 0 || e.Seq <= r.greatest {
 		r.miss()
 		return false
@@ -171,8 +175,34 @@ func (o *Owner) Pass(l Lane, e *Entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.offered(e.Seq) {
-		t.reader(l).miss()
+		t.reader(l).missOf(e.Job.Key)
 	}
+}
+
+// PassKey is Pass for an entry of a key that is of no use now: the key is behind,
+// as if ReadLaneExcept had skipped it.
+func (o *Owner) PassKey(l Lane, e *Entry) {
+	t := &o.tracker
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.reader(l).behind[e.Job.Key]++
+	t.offered(e.Seq)
+}
+
+// Return takes back entries of one key of a lane, which ReadLane, ReadKey or
+// Take handed out, the newest of that key and in their order: they are read
+// again, by ReadKey, since the key is behind now.
+func (o *Owner) Return(l Lane, entries []*Entry) {
+	t := &o.tracker
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r, key := t.reader(l), entries[0].Job.Key
+	r.behind[key]++
+	t.scratch = appendEscaped(t.scratch[:0], key)
+	c := r.cursor(t.scratch)
+	c.last, c.stale = entries[0].Seq-1, nil
+	c.outstanding -= len(entries)
+	r.outstanding -= len(entries)
 }
 
 // Grew tells the owner that a lane may have entries that were never offered to
@@ -194,7 +224,7 @@ func (t *tracker) promoted(entries []*Entry, firstSeq uint64) {
 		return
 	}
 	for _, e := range entries {
-		t.reader(LaneOf(e.Job)).miss()
+		t.reader(LaneOf(e.Job)).missOf(e.Job.Key)
 	}
 	if firstSeq == 0 {
 		t.gen++
@@ -343,6 +373,23 @@ func (r *laneReader) forget() {
 		}
 	}
 	r.resting = nil
+}
+
+// missOf is miss for an entry of that key.
+func (r *laneReader) missOf(key string) {
+	if !r.later(key) {
+		r.miss()
+	}
+}
+
+// later reports whether the key is behind, so that ReadKey will find a new entry
+// of it; a ReadKey that is under way learns that it may have come too early.
+func (r *laneReader) later(key string) bool {
+	n, behind := r.behind[key]
+	if behind {
+		r.behind[key] = n + 1
+	}
+	return behind
 }
 
 func (r *laneReader) miss() {
