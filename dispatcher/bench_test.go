@@ -69,7 +69,8 @@ func BenchmarkMachineBacklog(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		l := q.nextLane(false)
-		l.add(l.take())
+		it, _ := l.take()
+		l.add(it)
 	}
 }
 

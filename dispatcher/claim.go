@@ -63,10 +63,11 @@ func (m *machine) pick(q *queue, now time.Time) *item {
 			}
 			return nil
 		}
-		it := l.take()
+		it, in := l.take()
 		q.ready--
 		m.ready--
 		m.bytes -= it.entry.Size()
+		m.wantKey(in)
 		m.wantRefill(q, l)
 		if it.entry.Job.Expired(now) {
 			m.settleWith(it, finish(it.entry.Job, job.EventExpire, job.ReasonExpired, now), nil)
@@ -182,6 +183,7 @@ func (m *machine) claim(it *item, now time.Time) {
 	it.claim = m.number
 	it.queue.inFlight++
 	m.bookStart(it.queue, now)
+	m.bookKey(it, now)
 	m.claims[m.number]++
 	m.inFlight++
 	m.slots--
@@ -199,7 +201,7 @@ func (m *machine) claim(it *item, now time.Time) {
 func (m *machine) nextSuspect(now time.Time) *item {
 	for _, it := range m.suspects {
 		q := it.queue
-		if m.barred(q, now) != "" {
+		if m.barred(q, now) != "" || q.barsKey(it.entry.Job.Key, now) {
 			continue
 		}
 		if it.entry.Job.URL != "" || q.withoutWorker(now) == "" {

@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/orchestrix/orchestrix/job"
@@ -40,8 +41,43 @@ type Queue struct {
 	// they share by weight, and none starves.
 	Strict bool
 	Paused bool
+	// KeyConcurrency is the number of pushes of one key that may be in flight at
+	// once; 0 bounds nothing. Jobs without a key are bound by no limit of keys.
+	KeyConcurrency int
+	// KeyRate bounds how many pushes of one key start.
+	KeyRate job.Rate
+	// Pins are keys with limits of their own, which win over those above.
+	Pins map[string]Pin
 	// Retry is the queue's policy; unset fields are the server's.
 	Retry job.Policy
+}
+
+// Pin is what an operator has set for one key of a queue.
+type Pin struct {
+	// Concurrency wins over the queue's KeyConcurrency where it is not 0.
+	Concurrency int
+	// Rate wins over the queue's KeyRate where it is not zero.
+	Rate job.Rate
+	// Paused says that no push of the key starts.
+	Paused bool
+}
+
+// key returns the limits of one key.
+func (q *Queue) key(name string) Pin {
+	limits := Pin{Concurrency: q.KeyConcurrency, Rate: q.KeyRate}
+	if pin, ok := q.Pins[name]; ok {
+		limits.Paused = pin.Paused
+		limits.Concurrency = cmp.Or(pin.Concurrency, limits.Concurrency)
+		if !pin.Rate.IsZero() {
+			limits.Rate = pin.Rate
+		}
+	}
+	return limits
+}
+
+// limitsKeys reports whether any limit by key is set.
+func (q *Queue) limitsKeys() bool {
+	return q.KeyConcurrency > 0 || !q.KeyRate.IsZero() || len(q.Pins) > 0
 }
 
 // Worker is a registered webhook URL.

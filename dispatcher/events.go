@@ -25,10 +25,14 @@ type (
 	laneGrew struct{ Lane store.Lane }
 	// timerSet says that a timer fires at At.
 	timerSet struct{ At time.Time }
-	// laneRead answers effects.ReadLanes.
+	// laneRead answers effects.ReadLanes. Skipped and More are as
+	// store.Owner.ReadLaneExcept returned them, or as ReadKey did where one key
+	// was read.
 	laneRead struct {
 		Lane    store.Lane
+		Key     *keyed
 		Entries []*store.Entry
+		Skipped []string
 		More    bool
 	}
 	// timersRead answers effects.ReadTimers. Next is when the first timer fires
@@ -107,11 +111,13 @@ type want struct {
 	Suspect bool
 }
 
-// laneRequest asks for entries of a lane.
+// laneRequest asks for entries of a lane, but for the keys that machine.skips
+// names; where Key is set, for entries of that key alone.
 type laneRequest struct {
 	Lane  store.Lane
 	Limit int
 	Bytes int
+	Key   *keyed
 }
 
 // effects are what the loop has to do after a step. Reads are carried out

@@ -20,6 +20,7 @@ type fixture struct {
 	now time.Time
 
 	lanes    map[store.Lane][]*store.Entry
+	behind   map[laneKey]bool // keys that are read by themselves
 	timers   []store.Timer
 	inbox    []store.Command
 	finished []*job.Job
@@ -47,6 +48,61 @@ func (f *fixture) Drop(e *store.Entry)                { f.dropped = append(f.dro
 
 // Pass keeps what the window has no room for.
 func (f *fixture) Pass(l store.Lane, e *store.Entry) { f.lanes[l] = append(f.lanes[l], e) }
+
+func (f *fixture) PassKey(l store.Lane, e *store.Entry) {
+	f.setBehind(l, e.Job.Key, true)
+	f.Pass(l, e)
+}
+
+func (f *fixture) Return(l store.Lane, entries []*store.Entry) {
+	f.setBehind(l, entries[0].Job.Key, true)
+	f.lanes[l] = slices.Concat(entries, f.lanes[l])
+}
+
+func (f *fixture) setBehind(l store.Lane, key string, behind bool) {
+	if f.behind == nil {
+		f.behind = make(map[laneKey]bool)
+	}
+	f.behind[laneKey{l, key}] = behind
+}
+
+type laneKey struct {
+	store.Lane
+	key string
+}
+
+// readLane takes out of a lane what a read of it, or of one of its keys, hands
+// out.
+func (f *fixture) readLane(r laneRequest) (read laneRead) {
+	read.Lane, read.Key = r.Lane, r.Key
+	var left []*store.Entry
+	bytes := 0
+	skips := f.m.skips(r.Lane)
+	for _, e := range f.lanes[r.Lane] {
+		key := e.Job.Key
+		behind := f.behind[laneKey{r.Lane, key}]
+		switch {
+		case r.Key != nil && r.Key.name != key, r.Key == nil && behind:
+			left = append(left, e)
+			continue
+		case r.Key == nil && skips(key):
+			read.Skipped = append(read.Skipped, key)
+			f.setBehind(r.Lane, key, true)
+			left = append(left, e)
+			continue
+		}
+		if bytes += len(e.Payload); len(read.Entries) == r.Limit || (bytes > r.Bytes && len(read.Entries) > 0) {
+			left, read.More = append(left, e), true
+			continue
+		}
+		read.Entries = append(read.Entries, e)
+	}
+	f.lanes[r.Lane] = left
+	if r.Key != nil {
+		f.setBehind(r.Lane, r.Key.name, read.More)
+	}
+	return read
+}
 
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
@@ -138,14 +194,7 @@ func (f *fixture) carry(out *effects) (events []event) {
 
 func (f *fixture) read(out *effects) (events []event) {
 	for _, r := range out.ReadLanes {
-		entries := f.lanes[r.Lane]
-		n, bytes := 0, 0
-		for n < min(r.Limit, len(entries)) && (n == 0 || bytes+len(entries[n].Payload) <= r.Bytes) {
-			bytes += len(entries[n].Payload)
-			n++
-		}
-		f.lanes[r.Lane] = entries[n:]
-		events = append(events, laneRead{r.Lane, entries[:n:n], n < len(entries)})
+		events = append(events, f.readLane(r))
 	}
 	if out.ReadTimers > 0 {
 		slices.SortStableFunc(f.timers, func(a, b store.Timer) int { return a.At.Compare(b.At) })

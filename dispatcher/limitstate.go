@@ -138,6 +138,7 @@ func (m *machine) writeLimits(now time.Time) {
 	}
 	clear(m.limited)
 	m.limited = m.limited[:0]
+	m.writeKeys(now)
 }
 
 // restLimits removes the stored state of a queue whose limits are at rest.
@@ -145,11 +146,16 @@ func (m *machine) restLimits(q *queue, now time.Time) {
 	if q.stored && q.limitState(now) == nil {
 		m.changeLimits(q)
 	}
+	m.restKeys(q, now)
 }
 
 // recoverLimits takes over the limits' state from the shard's last owner.
 func (m *machine) recoverLimits(limits []store.Limit, now time.Time) {
 	for _, l := range limits {
+		if l.Key != "" {
+			m.recoverKey(l, now)
+			continue
+		}
 		q := m.queue(l.Queue)
 		q.stored = true
 		q.takeLimits(l.State)

@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"cmp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,8 +118,8 @@ type QueueLive struct {
 	Ready int
 	// Throughput is how many attempts ended per second, over the last minute.
 	Throughput float64
-	// Blocked says why ready jobs wait: "paused", "no_worker", "concurrency", "rate" or
-	// "throttled"; empty where they do not.
+	// Blocked says why ready jobs wait: "paused", "no_worker", "concurrency", "rate",
+	// "throttled" or "key", where every key that has any is at its own limits; empty where they do not.
 	Blocked string
 }
 
@@ -136,14 +137,18 @@ func (d *Dispatcher) QueueLive(name string) QueueLive {
 // why says why the queue's ready jobs wait; "" where there is none, or no
 // reason but its turn.
 func (q *queue) why(now time.Time) string {
-	var wait, adHoc bool
+	var wait, adHoc, keys bool
 	for _, l := range q.lanes {
 		if l.n+l.held > 0 || l.more {
 			wait = wait || !l.AdHoc
 			adHoc = adHoc || l.AdHoc
 		}
+		keys = keys || len(l.keys) > 0
 	}
 	if !wait && !adHoc {
+		if keys {
+			return cmp.Or(q.barred(now), blockedKey)
+		}
 		return ""
 	}
 	if why := q.barred(now); why != "" || !wait {

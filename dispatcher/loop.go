@@ -285,8 +285,8 @@ func (l *loop) carry(ctx context.Context, out *effects, events []event, now time
 func (l *loop) read(ctx context.Context, out *effects, events []event, now time.Time) ([]event, error) {
 	for _, r := range out.ReadLanes {
 		if err := l.patiently(ctx, func() error {
-			entries, more, err := l.owner.ReadLane(ctx, r.Lane, r.Limit, r.Bytes)
-			events = appended(events, err, laneRead{r.Lane, entries, more})
+			read, err := readLane(ctx, l.owner, l.m, r)
+			events = appended(events, err, read)
 			return err
 		}); err != nil {
 			return nil, fmt.Errorf("read lane of queue %q: %w", r.Lane.Queue, err)
@@ -320,6 +320,17 @@ func (l *loop) read(ctx context.Context, out *effects, events []event, now time.
 		}
 	}
 	return events, nil
+}
+
+// readLane answers one read of a lane.
+func readLane(ctx context.Context, o *store.Owner, m *machine, r laneRequest) (read laneRead, err error) {
+	read.Lane, read.Key = r.Lane, r.Key
+	if r.Key != nil {
+		read.Entries, read.More, err = o.ReadKey(ctx, r.Lane, r.Key.name, r.Limit, r.Bytes)
+		return read, err
+	}
+	read.Entries, read.Skipped, read.More, err = o.ReadLaneExcept(ctx, r.Lane, r.Limit, r.Bytes, m.skips(r.Lane))
+	return read, err
 }
 
 // appended is events with the answer of a read, if it came.

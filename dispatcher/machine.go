@@ -50,32 +50,35 @@ type machine struct {
 	suspects []*item            // ready jobs that may be what killed a node
 	claims   map[uint64]int
 
-	ready     int // ready jobs in memory
-	bytes     int // their sizes
-	inFlight  int // pushes, from the claim to the answer
-	slots     int // granted and not in flight
-	suspect   suspectToken
-	number    uint64 // of the next commit
-	next      store.Commit
-	pushes    []*item    // what next.Claim will start
-	settled   []*job.Job // terminal jobs of the next commit
-	current   inCommit
-	due       []*item   // due jobs read from the timers in this step
-	nextDue   time.Time // when a timer fires; zero where none is known
-	throttled time.Time // when the first throttled worker, or queue with a rate, may be used again
-	limited   []*queue  // their limits changed since the last commit
-	retainAt  time.Time // when terminal jobs are to be looked through again
-	inbox     bool      // the inbox has something
-	retain    bool      // terminal jobs are to be looked through
-	looked    bool      // askReads was done for the next commit
-	asked     bool      // askSlots was
-	wanted    want      // what it asked for
-	hungry    bool      // and did not get
-	pace      pace
-	drain     bool
-	started   bool
-	now       time.Time // of the last step
-	out       effects
+	ready       int // ready jobs in memory
+	bytes       int // their sizes
+	inFlight    int // pushes, from the claim to the answer
+	slots       int // granted and not in flight
+	suspect     suspectToken
+	number      uint64 // of the next commit
+	next        store.Commit
+	pushes      []*item    // what next.Claim will start
+	settled     []*job.Job // terminal jobs of the next commit
+	current     inCommit
+	due         []*item   // due jobs read from the timers in this step
+	nextDue     time.Time // when a timer fires; zero where none is known
+	throttled   time.Time // when the first throttled worker, or queue with a rate, may be used again
+	limited     []*queue  // their limits changed since the last commit
+	limitedKeys []*key    // so did theirs
+	keyWakes    keyWakes
+	crowded     []*keyed  // of keys that were parked since the last commit
+	retainAt    time.Time // when terminal jobs are to be looked through again
+	inbox       bool      // the inbox has something
+	retain      bool      // terminal jobs are to be looked through
+	looked      bool      // askReads was done for the next commit
+	asked       bool      // askSlots was
+	wanted      want      // what it asked for
+	hungry      bool      // and did not get
+	pace        pace
+	drain       bool
+	started     bool
+	now         time.Time // of the last step
+	out         effects
 }
 
 // inCommit is what the commit under way is about.
@@ -107,6 +110,8 @@ type attemptKey struct {
 type feed interface {
 	Take(store.Lane, *store.Entry) bool
 	Pass(store.Lane, *store.Entry)
+	PassKey(store.Lane, *store.Entry)
+	Return(store.Lane, []*store.Entry)
 	Grew(store.Lane)
 	Drop(*store.Entry)
 }
@@ -185,6 +190,7 @@ func (m *machine) plan(now time.Time) {
 		return
 	}
 	m.unthrottle(now)
+	m.unparkDue(now)
 	if m.current.busy {
 		m.askRefill()
 		return
@@ -205,6 +211,7 @@ func (m *machine) plan(now time.Time) {
 	}
 	m.claimReady(now)
 	m.promoteRest()
+	m.giveBack()
 	m.writeLimits(now)
 	m.commit()
 	m.looked, m.asked = false, false
@@ -247,12 +254,28 @@ func (m *machine) askRefill() {
 	bytes := (m.limits.WindowBytes - m.bytes) / len(m.refill)
 	for _, l := range m.refill {
 		l.asked = false
-		if limit := m.room(l, jobs, bytes); limit > 0 && l.more && !m.drain {
-			l.asked = true
-			m.out.ReadLanes = append(m.out.ReadLanes, laneRequest{l.Lane, limit, max(bytes-limit*entryCost, 1)})
+		if !m.drain {
+			m.askLane(l, jobs, bytes)
 		}
 	}
 	m.refill = m.refill[:0]
+}
+
+// askLane asks for entries of the keys that are read by themselves, and then of
+// the lane.
+func (m *machine) askLane(l *lane, jobs, bytes int) {
+	limit := m.room(l, jobs, bytes)
+	for limit > 0 && len(l.wanting) > 0 {
+		in := l.wanting[0]
+		l.wanting = slices.Delete(l.wanting, 0, 1)
+		n := min(limit, max(1, l.keyRoom(in.name)-in.ready()))
+		limit -= n
+		m.out.ReadLanes = append(m.out.ReadLanes, laneRequest{l.Lane, n, max(bytes-n*entryCost, 1), in})
+	}
+	if limit > 0 && l.more {
+		l.asked = true
+		m.out.ReadLanes = append(m.out.ReadLanes, laneRequest{l.Lane, limit, max(bytes-limit*entryCost, 1), nil})
+	}
 }
 
 // askSlots asks the node, once a commit, for leave to push what could be
@@ -375,7 +398,11 @@ func (m *machine) wake() {
 		return
 	}
 	wake := m.retainAt
-	for _, t := range [...]time.Time{m.nextDue, m.throttled} {
+	times := [...]time.Time{m.nextDue, m.throttled, {}}
+	if len(m.keyWakes) > 0 {
+		times[2] = m.keyWakes[0].at
+	}
+	for _, t := range times {
 		if !t.IsZero() && t.Before(wake) {
 			wake = t
 		}

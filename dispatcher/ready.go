@@ -58,6 +58,7 @@ func (m *machine) configure(q *queue) {
 			q.retired = append(q.retired, p)
 		}
 	}
+	m.configureKeys(q)
 }
 
 func (m *machine) onConfigured(now time.Time, cfg *Config) {
@@ -66,6 +67,7 @@ func (m *machine) onConfigured(now time.Time, cfg *Config) {
 		m.configure(q)
 		m.unblock(q)
 		for _, l := range q.lanes {
+			m.wantKeys(l)
 			m.wantRefill(q, l)
 		}
 	}
@@ -104,16 +106,20 @@ func (q *queue) laneRoom() int {
 
 // room returns how many entries may be read into a lane that may have that
 // much of the window. A lane may always hold one job, or a window full of
-// blocked queues would stop all others.
+// blocked queues would stop all others; and there is always some room for a key
+// that has none in the window.
 func (m *machine) room(l *lane, jobs, bytes int) int {
-	held := l.n + l.held
+	room := l.queue.laneRoom()
+	if l.newcomer {
+		room += room / 4
+	}
 	// A read is bounded by payloads, the window also by what an entry costs
 	// beside its payload: half of the bytes are for that.
-	limit := min(m.queue(l.Queue).laneRoom()-held, jobs, bytes/(2*entryCost))
+	limit := min(room-l.n-l.held-l.parked, jobs, bytes/(2*entryCost))
 	if limit > 0 {
 		return limit
 	}
-	return max(0, 1-held)
+	return max(0, 1-l.n-l.held)
 }
 
 // entryCost is what an entry is counted with beside its payload.
@@ -122,11 +128,17 @@ var entryCost = new(store.Entry).Size()
 // wantRefill notes that a lane runs low, if the store may have more of it and
 // its queue could use it.
 func (m *machine) wantRefill(q *queue, l *lane) {
-	if !l.more || l.asked || q.cfg.Paused || (len(q.pools) == 0 && !l.AdHoc) || l.n+l.held >= (q.laneRoom()+1)/2 {
+	low := l.newcomer || l.n+l.held < (q.laneRoom()+1)/2
+	if l.asked || !q.serves(l) || len(l.wanting) == 0 && !(l.more && low) {
 		return
 	}
 	l.asked = true
 	m.refill = append(m.refill, l)
+}
+
+// serves reports whether what the lane has could be pushed at all.
+func (q *queue) serves(l *lane) bool {
+	return !q.cfg.Paused && (len(q.pools) > 0 || l.AdHoc)
 }
 
 // grow notes that a lane has entries in the store.
@@ -144,13 +156,20 @@ func (m *machine) onArrived(entries []*store.Entry) {
 		id := store.LaneOf(e.Job)
 		q := m.queue(id.Queue)
 		l := q.lane(id)
-		if !m.hasRoom(q, l, e) {
+		in := l.keys[e.Job.Key]
+		switch {
+		case (in != nil && in.behind) || q.barsKey(e.Job.Key, m.now):
+			m.feed.PassKey(id, e)
+			m.fallBehind(l, e.Job.Key)
+			continue
+		case !m.hasRoom(q, l, e):
 			m.feed.Pass(id, e)
-		} else if m.feed.Take(id, e) {
+		case m.feed.Take(id, e):
 			m.addReady(q, l, e)
 			continue
 		}
 		l.more = true
+		l.newcomer = l.newcomer || in == nil
 		m.wantRefill(q, l)
 	}
 }
@@ -160,20 +179,26 @@ func (m *machine) hasRoom(q *queue, l *lane, e *store.Entry) bool {
 	if l.more || m.drain {
 		return false
 	}
-	return l.n+l.held == 0 || l.n+l.held < q.laneRoom() && m.ready < m.limits.WindowJobs && m.bytes+e.Size() <= m.limits.WindowBytes
+	return l.n+l.held == 0 || l.n+l.held+l.parked < q.laneRoom() && m.ready < m.limits.WindowJobs && m.bytes+e.Size() <= m.limits.WindowBytes
 }
 
 func (m *machine) onLaneRead(ev laneRead) {
 	q := m.queue(ev.Lane.Queue)
 	l := q.lane(ev.Lane)
-	l.asked = false
-	l.more = ev.More
 	for _, e := range ev.Entries {
 		if it := m.jobs[e.Job.ID]; it == nil {
 			m.addReady(q, l, e)
 		} else if it.state == itemSettling {
 			m.feed.Drop(e) // settled from its timer or by a command, while it stood in the lane
 		}
+	}
+	if ev.Key != nil {
+		m.onKeyRead(ev.Key, ev.More)
+		return
+	}
+	l.asked, l.newcomer, l.more = false, false, ev.More
+	for _, name := range ev.Skipped {
+		m.fallBehind(l, name)
 	}
 	m.wantRefill(q, l)
 }
@@ -190,7 +215,9 @@ func (m *machine) addReady(q *queue, l *lane, e *store.Entry) *item {
 		m.suspects = append(m.suspects, it)
 		return it
 	}
-	l.add(it)
+	if !l.add(it) {
+		return it
+	}
 	q.ready++
 	if q.blocked == "" || l.AdHoc {
 		m.unblock(q)
@@ -206,9 +233,11 @@ func (m *machine) unready(it *item) {
 	if it.suspect {
 		l.held--
 		m.suspects = slices.DeleteFunc(m.suspects, func(s *item) bool { return s == it })
-	} else {
-		l.remove(it)
+	} else if l.remove(it) {
 		it.queue.ready--
+	}
+	if in := l.keys[it.entry.Job.Key]; in != nil {
+		m.wantKey(in)
 	}
 	m.wantRefill(it.queue, l)
 }

@@ -38,6 +38,7 @@ func (m *machine) land(it *item) {
 	if it.suspect {
 		m.suspect = suspectHeld
 	}
+	m.landKey(it.key, m.now)
 	m.unblock(it.queue)
 }
 

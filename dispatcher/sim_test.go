@@ -86,6 +86,7 @@ type sim struct {
 	inFlight map[attemptKey]*simPush
 	pushed   map[attemptKey]bool
 	rates    [2]job.Rate // of the first queues
+	keyRates [2]job.Rate // of their keys
 	starts   map[string][]time.Time
 	asked    map[attemptKey]throttling // by answers that are not durable yet
 	left     map[string]time.Time      // until when a worker on a queue is to be left alone
@@ -146,6 +147,9 @@ func newSim(seed uint64, logf func(string, ...any)) *sim {
 			limit := 1 + s.rng.IntN(20)
 			s.rates[i] = job.Rate{Limit: limit, Period: job.Duration(time.Duration(1+s.rng.IntN(60)) * time.Second), Burst: s.rng.IntN(min(limit, 3) + 1)}
 		}
+		if s.chance(3) {
+			s.keyRates[i] = job.Rate{Limit: 1 + s.rng.IntN(4), Period: job.Duration(time.Duration(1+s.rng.IntN(60)) * time.Second)}
+		}
 	}
 	s.cfg = s.config()
 	return s
@@ -159,9 +163,14 @@ func (s *sim) config() *Config {
 		Retention: map[job.Status]time.Duration{job.Succeeded: time.Hour, job.Cancelled: 0},
 	}
 	for i := range 2 {
-		cfg.Queues[queueName(i)] = Queue{
+		q := Queue{
 			Concurrency: 1 + s.rng.IntN(4), Paused: !s.healing && s.chance(5), Strict: s.chance(2), Rate: s.rates[i],
+			KeyRate: s.keyRates[i], KeyConcurrency: s.rng.IntN(3),
 		}
+		if s.chance(3) {
+			q.Pins = map[string]Pin{"k0": {Concurrency: s.rng.IntN(3), Paused: !s.healing && s.chance(2)}}
+		}
+		cfg.Queues[queueName(i)] = q
 	}
 	for i := range 3 {
 		if s.chance(3) && !s.healing {
@@ -476,7 +485,7 @@ func (s *sim) booked() {
 		s.known[j.ID].deleted = true
 	}
 	for i := range s.commit.Claim {
-		s.checkRate(&s.commit.Claim[i])
+		s.checkRates(&s.commit.Claim[i])
 		s.checkThrottling(&s.commit.Claim[i])
 	}
 	s.bookThrottling()
@@ -548,20 +557,28 @@ func (s *sim) forgetThrottling() {
 	}
 }
 
+// checkRates checks the rates of the queue and of the key.
+func (s *sim) checkRates(c *store.ClaimEntry) {
+	j := c.Entry.Job
+	q := s.cfg.queue(j.Queue)
+	s.checkRate(j.Queue, q.Rate, c.Started)
+	if j.Key != "" {
+		s.checkRate(j.Queue+" "+j.Key, q.KeyRate, c.Started)
+	}
+}
+
 // checkRate checks that in no stretch of time that ends with this start more
-// pushes of its queue were started than burst and rate allow.
-func (s *sim) checkRate(c *store.ClaimEntry) {
-	queue := c.Entry.Job.Queue
-	r := s.cfg.queue(queue).Rate
+// pushes were started than burst and rate allow.
+func (s *sim) checkRate(of string, r job.Rate, start time.Time) {
 	if r.IsZero() {
 		return
 	}
-	starts := append(s.starts[queue], c.Started)
-	s.starts[queue] = starts
+	starts := append(s.starts[of], start)
+	s.starts[of] = starts
 	for i, first := range starts {
-		n, w := len(starts)-i, c.Started.Sub(first)
+		n, w := len(starts)-i, start.Sub(first)
 		if allowed := float64(r.Starts()) + w.Seconds()*float64(r.Limit)/r.Period.Std().Seconds(); float64(n) > allowed+1e-6 {
-			s.fail("%s: %d starts within %s, allowed are %.2f", queue, n, w, allowed)
+			s.fail("%s: %d starts within %s, allowed are %.2f", of, n, w, allowed)
 			return
 		}
 	}
@@ -629,6 +646,7 @@ func (s *sim) step(first ...event) {
 			s.m.pace.perMs = 50 // commits are held back as on a busy shard
 		}
 		out := s.m.step(s.now, events...)
+		s.checkWindow()
 		for id, it := range s.m.jobs {
 			if it.state == itemReady && s.m.queues[it.queue.name] != it.queue {
 				s.fail("job %s is ready in a queue that the machine has forgotten", id)
@@ -638,6 +656,46 @@ func (s *sim) step(first ...event) {
 		if len(events) == 0 || s.failure != nil {
 			return
 		}
+	}
+}
+
+// checkWindow checks that the counts of the window are those of its items, and
+// that what a key does not have in memory will be read.
+func (s *sim) checkWindow() {
+	ready := len(s.m.suspects)
+	for _, q := range s.m.known() {
+		n := 0
+		for _, l := range q.lanes {
+			ring, parked, asked := 0, 0, l.asked
+			for _, in := range l.keys {
+				if in.parked() {
+					parked += in.ready()
+				} else {
+					ring += in.ready()
+				}
+				asked = asked || in.asked
+				if in.linked != (in.ready() > 0 && !in.parked()) {
+					s.fail("key %q of %v: linked %v with %d ready, parked %v", in.name, l.Lane, in.linked, in.ready(), in.parked())
+				}
+				if in.behind && in.ready() == 0 && !in.asked && !in.parked() && q.serves(l) {
+					s.fail("key %q of %v is behind, has nothing ready and is not read", in.name, l.Lane)
+				}
+			}
+			if l.more && l.n+l.held == 0 && !asked && q.serves(l) && !s.m.drain {
+				s.fail("lane %v may have more, has nothing ready and is not read", l.Lane)
+			}
+			if ring != l.n || parked != l.parked {
+				s.fail("lane %v counts %d and %d parked, has %d and %d", l.Lane, l.n, l.parked, ring, parked)
+			}
+			n += ring
+			ready += ring + parked
+		}
+		if n != q.ready {
+			s.fail("queue %s counts %d ready, has %d", q.name, q.ready, n)
+		}
+	}
+	if ready != s.m.ready {
+		s.fail("the machine counts %d ready, has %d", s.m.ready, ready)
 	}
 }
 
@@ -671,13 +729,13 @@ func (s *sim) carry(out *effects) (events []event) {
 		s.checkCommit(out.Commit)
 	}
 	for _, r := range out.ReadLanes {
-		entries, more, err := s.owner.ReadLane(ctx, r.Lane, r.Limit, r.Bytes)
+		read, err := readLane(ctx, s.owner, s.m, r)
 		s.must(err)
-		if len(entries) > r.Limit {
-			s.fail("%d entries were read, asked were %d", len(entries), r.Limit)
+		if len(read.Entries) > r.Limit {
+			s.fail("%d entries were read, asked were %d", len(read.Entries), r.Limit)
 		}
-		s.logf("  read %v limit %d: %d more %v", r.Lane, r.Limit, len(entries), more)
-		events = append(events, laneRead{r.Lane, entries, more})
+		s.logf("  read %v limit %d key %v: %d more %v skipped %q", r.Lane, r.Limit, r.Key != nil, len(read.Entries), read.More, read.Skipped)
+		events = append(events, read)
 	}
 	if out.ReadTimers > 0 {
 		timers, next, err := s.owner.ReadTimers(ctx, s.now, out.ReadTimers)
@@ -724,6 +782,29 @@ func (s *sim) checkCommit(c *store.Commit) {
 		}
 	}
 	s.checkLimits(c)
+	s.checkKeys(c)
+}
+
+// checkKeys counts what is in flight of every key of which something was
+// claimed.
+func (s *sim) checkKeys(c *store.Commit) {
+	used := make(map[laneKey]int)
+	for _, p := range s.inFlight {
+		used[laneKey{store.Lane{Queue: p.order.Entry.Job.Queue}, p.order.Entry.Job.Key}]++
+	}
+	for i := range c.Claim {
+		j := c.Claim[i].Entry.Job
+		q := s.m.cfg.queue(j.Queue)
+		at, limits := laneKey{store.Lane{Queue: j.Queue}, j.Key}, q.key(j.Key)
+		used[at]++
+		switch {
+		case j.Key == "":
+		case limits.Paused:
+			s.fail("job %s was claimed while its key %s is paused", j.ID, j.Key)
+		case limits.Concurrency > 0 && used[at] > limits.Concurrency:
+			s.fail("key %s of %s has %d in flight, allowed are %d", j.Key, j.Queue, used[at], limits.Concurrency)
+		}
+	}
 }
 
 // checkLimits counts what is in flight of every queue, and of every worker on
@@ -823,7 +904,10 @@ func (s *sim) describe() string {
 	for _, q := range s.m.known() {
 		text += fmt.Sprintf("\n%s: ready %d inFlight %d blocked %q of %d, pools %d", q.name, q.ready, q.inFlight, q.blocked, q.cfg.Concurrency, len(q.pools))
 		for _, l := range q.lanes {
-			text += fmt.Sprintf("\n  %v: n %d more %v asked %v", l.Lane, l.n, l.more, l.asked)
+			text += fmt.Sprintf("\n  %v: n %d parked %d more %v asked %v wanting %d", l.Lane, l.n, l.parked, l.more, l.asked, len(l.wanting))
+			for name, in := range l.keys {
+				text += fmt.Sprintf("\n    %q: ready %d behind %v asked %v parked %v limits %+v", name, in.ready(), in.behind, in.asked, in.parked(), in.limits)
+			}
 		}
 	}
 	for _, id := range s.ids {

@@ -29,7 +29,8 @@ import (
 //	q queue 0 status id           index, empty values
 //	k queue 0 key id              index of jobs with a key, empty values
 //	d queue 0 idempotency-key     the job that holds it, and its digest
-//	f queue 0                     the state of a queue's limits
+//	f queue 0 key                 the state of the limits of a queue, where key
+//	                              is empty, or of one of its keys
 //	D kind 0 name                 a document (shard 0 only)
 //
 // The names of counters are a space of their own:

@@ -12,7 +12,7 @@ import (
 const limitsChunk = 1_000
 
 // Limits returns the state of all limits of the shard that are not at rest, by
-// queue.
+// queue, those of the queue itself before those of its keys.
 func (o *Owner) Limits(ctx context.Context) ([]Limit, error) {
 	var limits []Limit
 	for from := []byte{spaceLimit}; ; {
@@ -21,9 +21,12 @@ func (o *Owner) Limits(ctx context.Context) ([]Limit, error) {
 			return nil, o.failed("limits", err)
 		}
 		for _, e := range entries {
-			name := bytes.TrimSuffix(e.Key[1:], []byte{0})
-			limits = append(limits, Limit{Queue: string(name), State: e.Value})
-			from = after(e.Key)
+			queue, key, ok := bytes.Cut(e.Key[1:], []byte{0})
+			if !ok {
+				return nil, o.failed("limits", errBadKey)
+			}
+			limits = append(limits, Limit{Queue: string(queue), Key: string(key), State: e.Value})
+			from = append(bytes.Clone(e.Key), 0)
 		}
 		if len(entries) < limitsChunk {
 			return limits, nil
@@ -37,7 +40,7 @@ func (b *batch) putLimits(limits []Limit) error {
 			return fmt.Errorf("%w: the state of the limits of queue %s has %d bytes", ErrInvalid, l.Queue, len(l.State))
 		}
 		start := len(b.buf)
-		b.buf = appendName(b.buf, spaceLimit, l.Queue)
+		b.buf = append(appendName(b.buf, spaceLimit, l.Queue), l.Key...)
 		key := b.since(start)
 		if l.State == nil {
 			b.delete(key)

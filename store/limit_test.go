@@ -11,14 +11,14 @@ func TestLimits(t *testing.T) {
 	t.Parallel()
 	overEngines(t, 1, func(t *testing.T, f *fixture) {
 		f.own(0)
-		f.commit(&Commit{Limits: []Limit{{"a", []byte("one")}, {"a-b", []byte("two")}, {"b", []byte("three")}}})
-		f.commit(&Commit{Limits: []Limit{{"a", []byte("four")}, {"b", nil}}})
+		f.commit(&Commit{Limits: []Limit{{Queue: "a", State: []byte("one")}, {Queue: "a-b", State: []byte("two")}, {Queue: "b", State: []byte("three")}}})
+		f.commit(&Commit{Limits: []Limit{{Queue: "a", State: []byte("four")}, {Queue: "b", State: nil}}})
 		f.own(0)
 		limits, err := f.owner.Limits(ctx())
 		f.check(err)
-		f.equal("limits", limits, []Limit{{"a", []byte("four")}, {"a-b", []byte("two")}})
+		f.equal("limits", limits, []Limit{{Queue: "a", State: []byte("four")}, {Queue: "a-b", State: []byte("two")}})
 		long := []byte(strings.Repeat("x", MaxLimitState+1))
-		if err := f.owner.Commit(ctx(), &Commit{Limits: []Limit{{"a", long}}}); !errors.Is(err, ErrInvalid) {
+		if err := f.owner.Commit(ctx(), &Commit{Limits: []Limit{{Queue: "a", State: long}}}); !errors.Is(err, ErrInvalid) {
 			t.Errorf("a state of %d bytes: %v", len(long), err)
 		}
 	})
@@ -38,7 +38,7 @@ func TestManyLimits(t *testing.T) {
 				}
 				name[i] = 'a'
 			}
-			want = append(want, Limit{string(name), []byte("state")})
+			want = append(want, Limit{Queue: string(name), Key: "k", State: []byte("state")})
 		}
 		f.commit(&Commit{Limits: want})
 		limits, err := f.owner.Limits(ctx())

@@ -199,10 +199,13 @@ type Settle struct {
 	AnswerType string
 }
 
-// Limit is the state of a queue's limits that a new owner has to know. The
+// Limit is the state of the limits of a queue, or of one of its keys, that a new owner has to know. The
 // store knows nothing of what is in it.
 type Limit struct {
 	Queue string
+	// Key is the key of the queue whose limits they are; empty for those of the
+	// queue itself.
+	Key string
 	// State is at most MaxLimitState bytes; nil where the limits are at rest.
 	State []byte
 }
