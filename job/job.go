@@ -28,6 +28,10 @@ type Job struct {
 	ContentType string
 	// PayloadSize is the length of the payload in bytes.
 	PayloadSize int
+	// Counted is how many bytes the job is counted with in its queue, kept by the
+	// store: what a later change has to take away again. It is 0 for a job that
+	// was stored before bytes were counted.
+	Counted int
 	// Timeout bounds one attempt; zero means that the worker or server decides.
 	Timeout Duration
 	// Retry overrides the queue's and the server's policy field by field.

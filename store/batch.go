@@ -76,12 +76,6 @@ func (b *batch) put(key, value []byte) {
 
 func (b *batch) delete(key []byte) { b.deletes = append(b.deletes, key) }
 
-func (b *batch) record(j *job.Job) []byte {
-	start := len(b.buf)
-	b.buf = appendJob(b.buf, j)
-	return b.since(start)
-}
-
 func (b *batch) timerKey(at time.Time, kind TimerKind, id job.ID) []byte {
 	start := len(b.buf)
 	b.buf = appendTimerKey(b.buf, at, kind, id)

@@ -45,6 +45,7 @@ const (
 	fieldStartedAt
 	fieldFinishedAt
 	fieldAttempts // message
+	fieldCounted
 )
 
 // The fields of the retry policy.
@@ -78,7 +79,14 @@ const (
 )
 
 // appendJob appends the record of a job.
-func appendJob(b []byte, j *job.Job) []byte {
+func appendJob(b []byte, j *job.Job) []byte { return appendCounted(appendUncounted(b, j), j.Counted) }
+
+// appendCounted ends the record of a job.
+func appendCounted(b []byte, bytes int) []byte { return appendInt(b, fieldCounted, int64(bytes)) }
+
+// appendUncounted appends the record of a job without what it is counted with,
+// which depends on the record's length.
+func appendUncounted(b []byte, j *job.Job) []byte {
 	b = appendText(b, fieldQueue, j.Queue)
 	b = appendText(b, fieldType, j.Type)
 	b = appendText(b, fieldKey, j.Key)
@@ -280,6 +288,8 @@ func decodeProgress(j *job.Job, f *fields) {
 		j.StartedAt = timeOf(f.int())
 	case fieldFinishedAt:
 		j.FinishedAt = timeOf(f.int())
+	case fieldCounted:
+		j.Counted = int(f.int())
 	}
 }
 

@@ -163,7 +163,7 @@ func (o *Owner) encodeSettle(b *batch, s *Settle) error {
 		}
 	}
 	b.leave(j, s.Was)
-	b.put(b.idKey(spaceJob, j.ID), b.record(j))
+	b.put(b.idKey(spaceJob, j.ID), b.recount(s))
 	if j.Status == job.Waiting {
 		b.putDue(j)
 		o.timers.put(j.Due)

@@ -37,7 +37,7 @@ func TestLifeOfAJob(t *testing.T) {
 		f.commit(&Commit{Settle: []Settle{{Job: retry, Was: e.Standing()}}, ClaimsDone: []uint64{claim}})
 		counts, err := f.Counts(ctx(), "q")
 		f.check(err)
-		f.equal("retrying", counts, Counts{Waiting: 1, Retrying: 1})
+		f.equal("retrying", counts, Counts{Waiting: 1, Retrying: 1, Bytes: 9})
 		f.audit(0)
 		timers, next, err := f.owner.ReadTimers(ctx(), start, 10)
 		f.check(err)
@@ -61,6 +61,7 @@ func TestLifeOfAJob(t *testing.T) {
 		f.audit(0)
 		got, err := f.Job(ctx(), done.ID)
 		f.check(err)
+		done.Counted = got.Counted // the audit knows with what
 		f.equal("job", got, done)
 		counts, err = f.Counts(ctx(), "q")
 		f.check(err)
@@ -397,7 +398,7 @@ func TestDeleteOfWhatIsGone(t *testing.T) {
 		f.audit(0)
 		counts, err := f.Counts(ctx(), "q")
 		f.check(err)
-		f.equal("counts", counts, Counts{Waiting: 1, Scheduled: 1})
+		f.equal("counts", counts, Counts{Waiting: 1, Scheduled: 1, Bytes: 9})
 	})
 }
 

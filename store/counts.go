@@ -10,7 +10,7 @@ import (
 	"github.com/orchestrix/orchestrix/store/engine"
 )
 
-// Counts are the numbers of a queue's jobs.
+// Counts are the numbers of a queue's jobs, and what they take.
 type Counts struct {
 	// Waiting are all that are stored as waiting. Scheduled and Retrying are
 	// those of them that stand among the timers; the rest is ready or being
@@ -18,6 +18,10 @@ type Counts struct {
 	Waiting, Scheduled, Retrying int64
 
 	Succeeded, Dead, Cancelled, Expired int64
+
+	// Bytes are the payloads of the waiting jobs. Those of jobs that were stored
+	// before bytes were counted are left out.
+	Bytes int64
 }
 
 // QueueCounts are the counts of a named queue.
@@ -42,6 +46,8 @@ func (c *Counts) add(k class, v int64) {
 		c.Scheduled += v
 	case classRetrying:
 		c.Retrying += v
+	case classBytes:
+		c.Bytes += v
 	}
 }
 

@@ -26,6 +26,8 @@ const (
 // than 1,000 jobs, or more than 8 MiB, are stored in several commits: after an
 // error some of the jobs may be stored, and where the error is ErrUnavailable
 // or of the context, it is not known which.
+//
+// A job with a Backlog is stored only where there is room for it: see Backlog.
 func (s *Store) Enqueue(ctx context.Context, shard int, jobs []NewJob) ([]Enqueued, error) {
 	if err := s.checkNew(shard, jobs); err != nil {
 		return nil, fmt.Errorf("store: enqueue: %w", err)
@@ -81,6 +83,7 @@ type enqueueCall struct {
 	batch   *batch
 	units   []unit
 	size    int
+	bounded bool      // some jobs have a backlog
 	turn    chan bool // true: lead; false: it is done, see err
 	err     error
 }
@@ -108,6 +111,7 @@ func newCall(jobs []NewJob, results []Enqueued) *enqueueCall {
 	}
 	for i := range jobs {
 		c.size += len(jobs[i].Payload)
+		c.bounded = c.bounded || jobs[i].Backlog != nil
 	}
 	return c
 }
@@ -136,7 +140,7 @@ func (c *enqueueCall) unit(first, n int) unit {
 
 func (c *enqueueCall) encode(nj *NewJob) {
 	b, j := c.batch, nj.Job
-	b.put(b.idKey(spaceJob, j.ID), b.record(j))
+	b.put(b.idKey(spaceJob, j.ID), b.recordNew(j))
 	b.put(b.idKey(spacePayload, j.ID), nj.Payload)
 	b.putStatus(j, job.Waiting)
 	if j.Key != "" {
@@ -161,17 +165,29 @@ func delayed(j *job.Job) bool { return j.Due.After(j.CreatedAt) }
 // that need another look.
 func (s *Store) applyAll(ctx context.Context, shard int, calls []*enqueueCall) (failed []unit, err error) {
 	var todo []unit
+	bounded := false
 	for _, c := range calls {
 		todo = append(todo, c.units...)
+		bounded = bounded || c.bounded
 	}
 	for len(todo) > 0 {
 		round, twins := split(todo)
+		var over []unit
+		if bounded {
+			if round, over, err = s.admit(ctx, shard, round); err != nil {
+				return todo, err
+			}
+			if len(round) == 0 {
+				todo = twins
+				continue
+			}
+		}
 		again, err := s.applyRound(ctx, shard, round)
 		if err != nil {
 			s.announce(perhaps(shard, todo))
 			return todo, err
 		}
-		todo = slices.Concat(again, twins)
+		todo = slices.Concat(again, over, twins)
 	}
 	return nil, nil
 }

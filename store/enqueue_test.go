@@ -39,7 +39,7 @@ func TestEnqueue(t *testing.T) {
 		}
 		counts, err := f.Counts(ctx(), "q")
 		f.check(err)
-		f.equal("counts", counts, Counts{Waiting: 3, Scheduled: 1})
+		f.equal("counts", counts, Counts{Waiting: 3, Scheduled: 1, Bytes: 27})
 		f.equal("arrivals", f.offered, []Arrivals{{
 			Shard: f.ShardOf("q"), FirstSeq: 1, NextDue: later,
 			Ready: []*Entry{{jobs[0].Job, jobs[0].Payload, InLane, 1}, {jobs[2].Job, jobs[2].Payload, InLane, 2}},

@@ -264,6 +264,7 @@ func (a *audit) checkIndexes() {
 			add(spaceQueueKey, appendQueueKeyPrefix(nil, j.Queue, j.Key), id)
 		}
 		a.counts[countName(j.Queue, class(j.Status))]++
+		a.countBytes(j)
 	}
 	for _, space := range []byte{spaceStatus, spaceQueueStatus, spaceQueueKey} {
 		var got []string
@@ -273,6 +274,18 @@ func (a *audit) checkIndexes() {
 		slices.Sort(want[space])
 		a.f.equal(fmt.Sprintf("index %c", space), got, want[space])
 	}
+}
+
+// countBytes counts what the job's record says it is counted with.
+func (a *audit) countBytes(j *job.Job) {
+	a.f.Helper()
+	if j.Status != job.Waiting {
+		return
+	}
+	if j.Counted != j.PayloadSize {
+		a.f.Fatalf("%s waits with %d bytes and is counted with %d", j.ID, j.PayloadSize, j.Counted)
+	}
+	a.counts[countName(j.Queue, classBytes)] += int64(j.Counted)
 }
 
 func countName(queue string, c class) string { return fmt.Sprintf("%s/%d", queue, c) }

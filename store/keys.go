@@ -35,7 +35,7 @@ import (
 //
 // The names of counters are a space of their own:
 //
-//	n queue 0 class               how many jobs of a queue, see class
+//	n queue 0 class               how many jobs, or bytes, of a queue: see class
 //	v                             changes of documents (shard 0 only)
 const (
 	spaceJob         = 'j'
@@ -212,9 +212,11 @@ const (
 	// stand among the timers.
 	classScheduled class = 6
 	classRetrying  class = 7
+	// classBytes are those that the waiting jobs are counted with: see bytes.go.
+	classBytes class = 8
 )
 
-const classes = 7
+const classes = 8
 
 func classOf(retrying bool) class {
 	if retrying {

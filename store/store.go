@@ -26,13 +26,16 @@ import (
 // NewJob is a job to be enqueued. Job must have ID, Queue, Type, Priority,
 // ContentType, CreatedAt, PayloadSize and Status (Waiting) set; its Due is zero
 // for a job that is ready at once. Job and Payload must not be changed
-// afterwards.
+// afterwards; the store sets Job's Counted.
 type NewJob struct {
 	Job     *job.Job
 	Payload []byte
 	// Digest stands for the request's body as sent: a repeated idempotency key
 	// with another digest is a conflict.
 	Digest [32]byte
+	// Backlog bounds what waits in the job's queue, this job included; nil bounds
+	// nothing.
+	Backlog *Backlog
 }
 
 // Enqueued is what became of one NewJob.
@@ -46,6 +49,9 @@ type Enqueued struct {
 	// Conflict says that it is held by Job with another digest; nothing was
 	// stored.
 	Conflict bool
+	// Full says that the queue's Backlog left no room for the job; nothing was
+	// stored, and Job is nil.
+	Full *Full
 }
 
 // Arrivals are new jobs of one shard that one batch made visible, in the order

@@ -1,0 +1,35 @@
+package store
+
+import "github.com/orchestrix/orchestrix/job"
+
+// What a job is counted with is written in its record. So a counter loses just
+// what it was given, whatever wrote the record: a job stored before bytes were
+// counted is counted with nothing, and the sums never fall below zero.
+
+// recordNew returns the record of a new job and counts its payload.
+func (b *batch) recordNew(j *job.Job) []byte {
+	j.Counted = j.PayloadSize
+	start := len(b.buf)
+	b.buf = appendJob(b.buf, j)
+	b.count(j.Queue, classBytes, int64(j.Counted))
+	return b.since(start)
+}
+
+// recount returns the record of a job that changes, and counts it by what it is
+// from now on. The job itself is left as it is: the batch of a commit may have to
+// be made a second time.
+func (b *batch) recount(s *Settle) []byte {
+	j := s.Job
+	start := len(b.buf)
+	b.buf = appendUncounted(b.buf, j)
+	counted := 0
+	if s.Was.Status == job.Waiting {
+		b.count(j.Queue, classBytes, -int64(j.Counted))
+	}
+	if j.Status == job.Waiting {
+		counted = j.PayloadSize
+		b.count(j.Queue, classBytes, int64(counted))
+	}
+	b.buf = appendCounted(b.buf, counted)
+	return b.since(start)
+}
