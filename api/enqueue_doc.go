@@ -62,7 +62,7 @@ func (a *api) describe(op operation, answers map[int]*huma.Schema, params ...*hu
 		}
 	}
 	problem := map[string]*huma.MediaType{problemType: {Schema: schemaOf[Problem](a)}}
-	for _, status := range append([]int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType}, every...) {
+	for _, status := range append([]int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusTooManyRequests}, every...) {
 		o.Responses[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status), Content: problem}
 	}
 	a.huma.OpenAPI().AddOperation(o)

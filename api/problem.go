@@ -25,7 +25,8 @@ type Problem struct {
 	Detail string `json:"detail,omitempty" doc:"What is wrong, and what to do about it."`
 	// Errors name each bad field. They never hold the field's value, which may be
 	// a secret.
-	Errors []FieldProblem `json:"errors,omitempty" doc:"Each thing wrong with the request."`
+	Errors     []FieldProblem `json:"errors,omitempty" doc:"Each thing wrong with the request."`
+	RetryAfter job.Duration   `json:"retry_after,omitempty" doc:"When to try again; the same as the header Retry-After, which a job of a batch cannot have."`
 	// Outcome is "unknown" where the server cannot say whether it acted.
 	Outcome   string `json:"outcome,omitempty" enum:"unknown" doc:"unknown: the server cannot say whether it acted; an enqueue with an idempotency key may be repeated."`
 	RequestID string `json:"request_id,omitempty" doc:"What the server's log calls this request."`
@@ -63,6 +64,7 @@ var statuses = map[control.Kind]int{
 	control.Stale:           http.StatusPreconditionFailed,
 	control.TooLarge:        http.StatusRequestEntityTooLarge,
 	control.Unavailable:     http.StatusServiceUnavailable,
+	control.Full:            http.StatusTooManyRequests,
 }
 
 // problemOf returns the problem that an error is answered with. An error of no
@@ -89,7 +91,9 @@ func controlProblem(e *control.Error) *Problem {
 	switch e.Kind {
 	case control.Unavailable:
 		p.Outcome = "unknown"
-		p.setHeader("Retry-After", strconv.Itoa(int((e.RetryAfter+time.Second-1)/time.Second)))
+		p.setRetryAfter(e.RetryAfter)
+	case control.Full:
+		p.setRetryAfter(e.RetryAfter)
 	case control.Unauthenticated:
 		p.setHeader("WWW-Authenticate", `Bearer realm="orchestrix"`)
 	}
@@ -114,6 +118,13 @@ func (p *Problem) setHeader(name, value string) {
 		p.header = http.Header{}
 	}
 	p.header.Set(name, value)
+}
+
+// setRetryAfter says when to try again, in whole seconds.
+func (p *Problem) setRetryAfter(d time.Duration) {
+	seconds := (d + time.Second - 1) / time.Second
+	p.RetryAfter = job.Duration(seconds * time.Second)
+	p.setHeader("Retry-After", strconv.Itoa(int(seconds)))
 }
 
 func fieldProblems(fields []job.FieldError) []FieldProblem {

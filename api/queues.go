@@ -24,6 +24,10 @@ var queueObject = object[queueSpec]{
 			choice("How priorities are served: weighted (8 critical to 4 high to 2 normal to 1 low, nothing starves; the default) or strict.",
 				control.PriorityWeighted, control.PriorityStrict)),
 		nested("retry", func(q *queueSpec) *job.Policy { return &q.Retry }, &retryObject),
+		integer("max_pending", func(q *queueSpec) *int { return &q.MaxPending }, fmt.Sprintf("must be from 1 to %d", control.MaxMaxPending),
+			bounded("How many jobs may wait, those that are delayed or being pushed included; more are refused with 429.", 1, control.MaxMaxPending)),
+		integer("max_bytes", func(q *queueSpec) *int { return &q.MaxBytes }, fmt.Sprintf("must be from 1 to %d", control.MaxMaxBytes),
+			bounded("How many bytes the payloads of waiting jobs may take together; more are refused with 429.", 1, control.MaxMaxBytes)),
 		text("description", func(q *queueSpec) *string { return &q.Description }, "", doc("For people; at most 1000 bytes.")),
 	},
 }
@@ -48,6 +52,8 @@ type Queue struct {
 	Rate         *job.Rate   `json:"rate,omitempty"`
 	PriorityMode string      `json:"priority_mode"`
 	Retry        *job.Policy `json:"retry,omitempty" doc:"What the queue itself sets; the rest falls through to the server."`
+	MaxPending   int         `json:"max_pending,omitempty"`
+	MaxBytes     int         `json:"max_bytes,omitempty"`
 	Description  string      `json:"description,omitempty"`
 	Configured   bool        `json:"configured" doc:"Whether it has a configuration of its own."`
 
@@ -59,6 +65,7 @@ type Queue struct {
 
 	Workers          []string         `json:"workers" nullable:"false" doc:"The workers that serve it."`
 	Counts           map[string]int64 `json:"counts" doc:"Jobs by shown status."`
+	Bytes            int64            `json:"bytes" doc:"What the payloads of the jobs that have not ended take."`
 	OldestPendingAge job.Duration     `json:"oldest_pending_age,omitempty" doc:"How long the oldest ready job has waited."`
 	Throughput       float64          `json:"throughput" doc:"Attempts that ended per second, over the last minute."`
 	InFlight         int              `json:"in_flight" doc:"Pushes right now."`
@@ -73,7 +80,7 @@ func viewQueue(q *control.Queue) Queue {
 		Workers: append([]string{}, q.Workers...), Counts: q.Counts, OldestPendingAge: job.Duration(q.OldestPending),
 		Throughput: q.Live.Throughput, InFlight: q.Live.InFlight, Blocked: q.Blocked, WaitingReason: q.Waiting,
 	}
-	v.Rate = q.Rate
+	v.Rate, v.MaxPending, v.MaxBytes, v.Bytes = q.Rate, q.MaxPending, q.MaxBytes, q.Bytes
 	if !q.Retry.IsZero() {
 		v.Retry = &q.Retry
 	}

@@ -264,6 +264,12 @@ func TestProblem(t *testing.T) {
 			"422 Unprocessable Entity: the request is not valid; queue must be short",
 		},
 		{
+			"that says when to try again",
+			step{status: 429, header: problem, body: `{"status":429,"code":"max_pending_reached","retry_after":"40s"}`},
+			client.Problem{Status: 429, Code: "max_pending_reached", RetryAfter: 40 * time.Second},
+			"429 Too Many Requests",
+		},
+		{
 			"of a proxy",
 			step{status: 413, header: http.Header{"Content-Type": {"text/html"}}, body: "<h1>Too large</h1>\n<p>more"},
 			client.Problem{Status: 413, Detail: "<h1>Too large</h1>"},

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/orchestrix/orchestrix/job"
 )
 
 // Problem is an answer that says no: an RFC 9457 problem of the server, or
@@ -30,6 +32,21 @@ type Problem struct {
 	RequestID string `json:"request_id,omitempty"`
 	// RetryAfter is how long the server asked to wait; 0 where it did not ask.
 	RetryAfter time.Duration `json:"-"`
+}
+
+// UnmarshalJSON reads a problem. That of a job of a batch, which has no header,
+// says in itself when to try again.
+func (p *Problem) UnmarshalJSON(data []byte) error {
+	type plain Problem
+	with := struct {
+		*plain
+		RetryAfter job.Duration `json:"retry_after"`
+	}{plain: (*plain)(p)}
+	if err := json.Unmarshal(data, &with); err != nil {
+		return err
+	}
+	p.RetryAfter = with.RetryAfter.Std()
+	return nil
 }
 
 // FieldError is one thing wrong with one field of a request.
@@ -70,7 +87,7 @@ func problemOf(resp *http.Response, body []byte, now time.Time) *Problem {
 		*p = Problem{Detail: firstLine(string(body))}
 	}
 	p.Status = resp.StatusCode
-	p.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), now)
+	p.RetryAfter = max(p.RetryAfter, retryAfter(resp.Header.Get("Retry-After"), now))
 	return p
 }
 

@@ -22,8 +22,13 @@ type QueueConfig struct {
 	// PriorityMode is weighted, the default, or strict.
 	PriorityMode string `json:"priority_mode,omitempty"`
 	// Retry overrides the server's policy field by field.
-	Retry       *job.Policy `json:"retry,omitempty"`
-	Description string      `json:"description,omitempty"`
+	Retry *job.Policy `json:"retry,omitempty"`
+	// MaxPending bounds the jobs that wait, those that are delayed or being pushed
+	// included, and MaxBytes what their payloads take; 0 bounds nothing. What is
+	// over is refused with 429.
+	MaxPending  int    `json:"max_pending,omitempty"`
+	MaxBytes    int    `json:"max_bytes,omitempty"`
+	Description string `json:"description,omitempty"`
 }
 
 // Queue is a queue as the server shows it.
@@ -41,6 +46,8 @@ type Queue struct {
 	Workers []string `json:"workers"`
 	// Counts are the jobs per shown status.
 	Counts map[string]int64 `json:"counts"`
+	// Bytes is what the payloads of the jobs that have not ended take.
+	Bytes int64 `json:"bytes"`
 	// OldestPendingAge is how long the oldest job that is ready has waited.
 	OldestPendingAge job.Duration `json:"oldest_pending_age,omitempty"`
 	// Throughput is attempts settled per second, over the last minute.

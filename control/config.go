@@ -152,6 +152,8 @@ func (c *Control) config(now time.Time) (dispatcher.Config, error) {
 	for name, d := range c.live.queues {
 		config.Queues[name] = c.queueConfig(&d.Value)
 	}
+	bounds := backlogsOf(c.live.queues)
+	c.bounds.Store(&bounds)
 	c.live.nextEnd = c.live.signing.nextEnd(now)
 	for _, name := range slices.Sorted(maps.Keys(c.live.workers)) {
 		d := c.live.workers[name]

@@ -125,6 +125,9 @@ type Control struct {
 
 	keeper keeper
 	totals totals
+	// bounds are those of the live queues; an enqueue reads them without a lock.
+	bounds atomic.Pointer[backlogs]
+	paces  paces
 }
 
 // New returns a Control. Call Load before anything else, and Close at the end.
@@ -179,14 +182,16 @@ type Totals struct {
 	// Enqueued are stored jobs, Repeated those that an idempotency key led to an
 	// earlier job, Refused those that were wrong.
 	Enqueued, Repeated, Refused uint64
+	// Full are the jobs that a queue's max_pending or max_bytes left no room for.
+	Full uint64
 	// Commands are cancel, retry, run now and delete.
 	Commands uint64
 }
 
-type totals struct{ enqueued, repeated, refused, commands atomic.Uint64 }
+type totals struct{ enqueued, repeated, refused, full, commands atomic.Uint64 }
 
 // Totals returns the counts.
 func (c *Control) Totals() Totals {
 	t := &c.totals
-	return Totals{t.enqueued.Load(), t.repeated.Load(), t.refused.Load(), t.commands.Load()}
+	return Totals{t.enqueued.Load(), t.repeated.Load(), t.refused.Load(), t.full.Load(), t.commands.Load()}
 }

@@ -25,6 +25,7 @@ const (
 	Stale                           // the thing changed since the caller read it
 	TooLarge                        // the request is over a bound
 	Unavailable                     // the store gave no clear answer: try again
+	Full                            // there is no room for it now: try again
 )
 
 // Error is an error that carries the decision it asks for. It is never changed
@@ -38,7 +39,7 @@ type Error struct {
 	// Fields name what is wrong with the request, where Kind is Invalid,
 	// Conflict or TooLarge.
 	Fields []job.FieldError
-	// RetryAfter is when to try again, where Kind is Unavailable.
+	// RetryAfter is when to try again, where Kind is Unavailable or Full.
 	RetryAfter time.Duration
 
 	cause error

@@ -76,15 +76,16 @@ func (c *Control) Enqueue(ctx context.Context, n *NewJob) (Receipt, error) {
 		c.totals.refused.Add(1)
 		return Receipt{}, err
 	}
-	done, err := c.store.Enqueue(ctx, j.ID.Shard(), []store.NewJob{c.stored(j, n)})
+	nj := c.stored(j, n)
+	done, err := c.store.Enqueue(ctx, j.ID.Shard(), []store.NewJob{nj})
 	if err != nil {
 		return Receipt{}, storeError("enqueue", err)
 	}
-	return c.receipt(done[0], now)
+	return c.receipt(&nj, done[0], now)
 }
 
 func (c *Control) stored(j *job.Job, n *NewJob) store.NewJob {
-	return store.NewJob{Job: j, Payload: n.payload(), Digest: n.Digest}
+	return store.NewJob{Job: j, Payload: n.payload(), Digest: n.Digest, Backlog: c.backlog(j.Queue)}
 }
 
 func (n *NewJob) payload() []byte {
@@ -94,8 +95,10 @@ func (n *NewJob) payload() []byte {
 	return n.Payload
 }
 
-func (c *Control) receipt(e store.Enqueued, now time.Time) (Receipt, error) {
+func (c *Control) receipt(nj *store.NewJob, e store.Enqueued, now time.Time) (Receipt, error) {
 	switch {
+	case e.Full != nil:
+		return Receipt{}, c.full(nj.Job, nj.Backlog, e.Full, now)
 	case e.Conflict:
 		c.totals.refused.Add(1)
 		return Receipt{}, &Error{

@@ -22,8 +22,9 @@ type QueueSpec struct {
 	// PriorityMode is PriorityWeighted, also where it is empty, or PriorityStrict.
 	PriorityMode string `json:"priority_mode,omitempty"`
 	// Retry overrides the server's policy field by field.
-	Retry       job.Policy `json:"retry,omitzero"`
-	Description string     `json:"description,omitempty"`
+	Retry job.Policy `json:"retry,omitzero"`
+	Backlog
+	Description string `json:"description,omitempty"`
 }
 
 // How a queue serves its priorities.
@@ -53,6 +54,8 @@ type Queue struct {
 	Live    dispatcher.QueueLive
 	// Counts are the jobs by shown status.
 	Counts map[string]int64
+	// Bytes are the payloads of the jobs that have not ended.
+	Bytes int64
 	// OldestPending is for how long the oldest ready job has waited.
 	OldestPending time.Duration
 	// Blocked is why jobs wait although they are ready: paused, no_worker,
@@ -140,6 +143,7 @@ func checkQueue(q *QueueSpec) error {
 		f = append(f, q.Rate.Validate("rate.")...)
 	}
 	f = append(f, q.Retry.Validate("retry.")...)
+	f = append(f, q.Backlog.faults()...)
 	f.add("description", checkText(q.Description, MaxDescription))
 	if len(f) > 0 {
 		return invalid(f...)
@@ -219,6 +223,7 @@ func (c *Control) queueWith(ctx context.Context, name string, d *document[queueR
 		q.Concurrency = c.o.QueueConcurrency
 	}
 	q.Counts = shownCounts(counts, int64(q.Live.InFlight))
+	q.Bytes = counts.Bytes
 	q.Blocked = q.why()
 	q.Waiting = blockedReasons[q.Blocked]
 	if counts.Waiting == 0 {

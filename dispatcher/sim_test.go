@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -354,8 +355,15 @@ func (s *sim) newJob() store.NewJob {
 	if s.chance(6) {
 		j.Retry = job.Policy{MaxAttempts: 1 + s.rng.IntN(3), MaxDuration: job.Duration(time.Minute)}
 	}
-	return store.NewJob{Job: j, Payload: []byte("{}")}
+	payload := []byte("{}")
+	if s.chance(4) {
+		payload = append(payload, make([]byte, s.rng.IntN(maxSimPayload-2))...)
+		j.PayloadSize = len(payload)
+	}
+	return store.NewJob{Job: j, Payload: payload}
 }
+
+const maxSimPayload = 4 << 10
 
 // arrived hands new jobs to the machine; sometimes only a hint of them, as
 // where another node enqueued them.
@@ -714,6 +722,9 @@ func (s *sim) carry(out *effects) (events []event) {
 	if s.m.ready > s.m.limits.WindowJobs+3*8+s.m.limits.Timers+s.limit {
 		s.fail("the window holds %d jobs, allowed are %d: %s", s.m.ready, s.m.limits.WindowJobs, s.describe())
 	}
+	if beyond := 3*8 + s.m.limits.Timers + s.limit; s.m.bytes > s.m.limits.WindowBytes+beyond*(maxSimPayload+entryCost) {
+		s.fail("the window holds %d bytes, allowed are %d: %s", s.m.bytes, s.m.limits.WindowBytes, s.describe())
+	}
 	for _, worker := range out.Gone {
 		s.gone(worker)
 	}
@@ -866,8 +877,8 @@ func (s *sim) checkPush(p pushOrder) {
 		s.fail("job %s is pushed after it is %s", j.ID, stored.Status)
 	case stored.Attempt != p.Attempt-1:
 		s.fail("job %s is pushed as attempt %d, stored are %d", j.ID, p.Attempt, stored.Attempt)
-	case string(p.Entry.Payload) != "{}":
-		s.fail("job %s is pushed with payload %q", j.ID, p.Entry.Payload)
+	case !strings.HasPrefix(string(p.Entry.Payload), "{}") || len(p.Entry.Payload) != j.PayloadSize:
+		s.fail("job %s is pushed with a payload of %d bytes, it has %d", j.ID, len(p.Entry.Payload), j.PayloadSize)
 	}
 }
 
@@ -952,7 +963,7 @@ func (s *sim) checkEnd() {
 		c, err := s.store.Counts(ctx, queueName(i))
 		s.must(err)
 		got += c.Succeeded + c.Dead + c.Cancelled + c.Expired
-		if c.Scheduled != 0 || c.Retrying != 0 || c.Waiting != 0 {
+		if c.Scheduled != 0 || c.Retrying != 0 || c.Waiting != 0 || c.Bytes != 0 {
 			s.fail("queue %s counts %+v at the end", queueName(i), c)
 		}
 	}

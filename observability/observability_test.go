@@ -75,7 +75,7 @@ func TestTotalsAreReadWhenScraped(t *testing.T) {
 	enqueued := uint64(7)
 	m.Watch(observability.Sources{
 		Enqueues: func() observability.Enqueues {
-			return observability.Enqueues(control.Totals{Enqueued: enqueued, Repeated: 2, Refused: 3, Commands: 4})
+			return observability.Enqueues(control.Totals{Enqueued: enqueued, Repeated: 2, Refused: 3, Full: 14, Commands: 4})
 		},
 		Pushes: func() observability.Pushes {
 			return observability.Pushes(dispatcher.Totals{
@@ -87,7 +87,7 @@ func TestTotalsAreReadWhenScraped(t *testing.T) {
 	})
 	wantLines(
 		t, scrape(t, m),
-		"orchestrix_jobs_enqueued_total 7", "orchestrix_enqueues_repeated_total 2", "orchestrix_enqueues_refused_total 3", "orchestrix_commands_total 4",
+		"orchestrix_jobs_enqueued_total 7", "orchestrix_enqueues_repeated_total 2", "orchestrix_enqueues_refused_total 3", "orchestrix_enqueues_full_total 14", "orchestrix_commands_total 4",
 		"orchestrix_pushes_started_total 10", `orchestrix_attempts_total{outcome="succeeded"} 11`, `orchestrix_attempts_total{outcome="lost"} 0`,
 		`orchestrix_jobs_settled_total{status="dead"} 12`, "orchestrix_attempts_recovered_total 1", "orchestrix_commits_total 5",
 		"orchestrix_pushes_in_flight 6", "orchestrix_window_jobs 8", "orchestrix_window_bytes 9", "orchestrix_store_bytes 13",

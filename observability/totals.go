@@ -8,7 +8,7 @@ import (
 
 // Enqueues count what clients asked for since the start; a control.Totals
 // converts to it.
-type Enqueues struct{ Enqueued, Repeated, Refused, Commands uint64 }
+type Enqueues struct{ Enqueued, Repeated, Refused, Full, Commands uint64 }
 
 // Pushes count what the dispatcher did since the start, and what it holds now; a
 // dispatcher.Totals converts to it.
@@ -46,6 +46,7 @@ var (
 	descEnqueued = describe("jobs_enqueued_total", "Jobs that were stored.")
 	descRepeated = describe("enqueues_repeated_total", "Enqueues that an idempotency key led to an earlier job.")
 	descRefused  = describe("enqueues_refused_total", "Jobs that were refused, since they were wrong or not allowed.")
+	descFull     = describe("enqueues_full_total", "Jobs that were refused, since their queue had no room for them.")
 	descCommands = describe("commands_total", "Commands to jobs: cancel, retry, run now, delete.")
 
 	descStarted     = describe("pushes_started_total", "Pushes that began.")
@@ -82,6 +83,7 @@ func collectEnqueues(out chan<- prometheus.Metric, t Enqueues) {
 	counter(out, descEnqueued, float64(t.Enqueued))
 	counter(out, descRepeated, float64(t.Repeated))
 	counter(out, descRefused, float64(t.Refused))
+	counter(out, descFull, float64(t.Full))
 	counter(out, descCommands, float64(t.Commands))
 }
 

@@ -252,6 +252,19 @@ type countingEngine struct {
 	reads int
 }
 
+// unreadable is an engine that answers no Get while it is broken.
+type unreadable struct {
+	engine.Engine
+	broken bool
+}
+
+func (e *unreadable) Get(c context.Context, shard int, keys ...[]byte) ([][]byte, error) {
+	if e.broken {
+		return nil, engine.ErrUnavailable
+	}
+	return e.Engine.Get(c, shard, keys...)
+}
+
 func (e *countingEngine) Get(c context.Context, shard int, keys ...[]byte) ([][]byte, error) {
 	e.reads++
 	return e.Engine.Get(c, shard, keys...)

@@ -112,6 +112,12 @@ func TestJobsFromTheShell(t *testing.T) {
 	if q.Counts["pending"] != 1200 || q.Blocked != "no_worker" {
 		t.Errorf("the queue: %+v", q)
 	}
+	if r := command(t, "", "queues", "set", server, "many", "--max-pending", "1200", "--max-bytes", "5000"); !strings.Contains(r.out, "1200 bytes, at most 1200 jobs, at most 5000 bytes") {
+		t.Errorf("a bounded queue: %+v", r)
+	}
+	if r := command(t, "", "enqueue", server, "--queue", "many", "--type", "c", "1"); r.code != exitRefused || !strings.Contains(r.err, "its max_pending is 1200") {
+		t.Errorf("one too many: %+v", r)
+	}
 	if r := command(t, "", "queues", "list", server); !strings.Contains(r.out, "no_worker") || !strings.Contains(r.out, "1200") {
 		t.Errorf("queues:\n%s", r.out)
 	}

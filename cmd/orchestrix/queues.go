@@ -93,6 +93,8 @@ func (c *cli) queuesSetCommand() *cobra.Command {
 	flags.StringVar(&rate, "rate", "", "pushes that may start, as `limit/period`, such as 100/1m")
 	flags.IntVar(&burst, "rate-burst", 0, "pushes that may start at once after a rest; 0 means those of 100ms")
 	flags.StringVar(&config.PriorityMode, "priority-mode", "", "weighted or strict")
+	flags.IntVar(&config.MaxPending, "max-pending", 0, "jobs that may wait; more are refused; 0 means any number")
+	flags.IntVar(&config.MaxBytes, "max-bytes", 0, "`bytes` that the payloads of waiting jobs may take; 0 means any number")
 	flags.IntVar(&retry.MaxAttempts, "retry-max-attempts", 0, "how many attempts of a job may fail")
 	flags.StringVar(&maxDuration, "retry-max-duration", "", "no attempt begins later than this `duration` after the first")
 	flags.StringVar(&backoff, "retry-backoff", "", "exponential, linear or fixed")
@@ -167,6 +169,7 @@ func (c *cli) showQueue(q *client.Queue) error {
 	f.add("priorities", q.PriorityMode)
 	f.add("in flight", strconv.Itoa(q.InFlight))
 	f.add("throughput", strconv.FormatFloat(q.Throughput, 'f', 1, 64)+" attempts/s")
+	f.add("waiting", backlogText(q))
 	if q.OldestPendingAge > 0 {
 		f.add("oldest pending", brief(q.OldestPendingAge.Std()))
 	}
