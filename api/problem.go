@@ -122,9 +122,9 @@ func (p *Problem) setHeader(name, value string) {
 
 // setRetryAfter says when to try again, in whole seconds.
 func (p *Problem) setRetryAfter(d time.Duration) {
-	seconds := (d + time.Second - 1) / time.Second
-	p.RetryAfter = job.Duration(seconds * time.Second)
-	p.setHeader("Retry-After", strconv.Itoa(int(seconds)))
+	d = (d + time.Second - 1).Truncate(time.Second)
+	p.RetryAfter = job.Duration(d)
+	p.setHeader("Retry-After", strconv.Itoa(int(d/time.Second)))
 }
 
 func fieldProblems(fields []job.FieldError) []FieldProblem {
