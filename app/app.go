@@ -79,7 +79,7 @@ func (a *App) openStore() (*store.Store, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	options := pebble.Options{Shards: a.config.Shards, Logger: a.log}
+	options := pebble.Options{Shards: a.config.Shards, Logger: a.log, Now: a.config.Now}
 	var e *pebble.Engine
 	durability := "fsync"
 	if name.memory {

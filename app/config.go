@@ -63,6 +63,9 @@ type Config struct {
 	Version string
 	// Logger gets the log; nil discards it.
 	Logger *slog.Logger
+	// Now is the store's clock; nil means time.Now. It is for tests: deadlines of
+	// pushes are those of the real clock.
+	Now func() time.Time
 }
 
 // Defaults returns the configuration of a server that was told nothing.
