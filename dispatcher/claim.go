@@ -69,6 +69,7 @@ func (m *machine) pick(q *queue, now time.Time) *item {
 		m.bytes -= it.entry.Size()
 		m.wantKey(in)
 		m.wantRefill(q, l)
+		m.leaves(it)
 		if it.entry.Job.Expired(now) {
 			m.settleWith(it, finish(it.entry.Job, job.EventExpire, job.ReasonExpired, now), nil)
 			continue
@@ -188,6 +189,10 @@ func (m *machine) claim(it *item, now time.Time) {
 	m.inFlight++
 	m.slots--
 	ce := store.ClaimEntry{Entry: it.entry, Attempt: it.attempt, Started: now, Deadline: now.Add(m.timeout(it))}
+	if j.Ordered || it.queue.cfg.LostWaits {
+		ce.Deadline = ce.Deadline.Add(claimSlack)
+		it.until = ce.Deadline
+	}
 	if it.pool != nil {
 		it.pool.inFlight++
 		ce.Worker = it.pool.worker.Name
@@ -195,6 +200,10 @@ func (m *machine) claim(it *item, now time.Time) {
 	m.next.Claim = append(m.next.Claim, ce)
 	m.pushes = append(m.pushes, it)
 }
+
+// claimSlack is how long a claim may take to become durable before it costs the
+// push some of its time, where somebody relies on its deadline.
+const claimSlack = time.Second
 
 // nextSuspect returns the first suspect that could be pushed now, were it given
 // the node's token; nil where there is none.

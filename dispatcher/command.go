@@ -30,6 +30,8 @@ func (m *machine) commandKnown(now time.Time, c *store.Command, it *item) {
 	case it.state == itemReady && c.Kind == store.CommandCancel:
 		m.unready(it)
 		m.settleWith(it, finish(it.entry.Job, job.EventCancel, job.ReasonCancelled, now), nil)
+	case it.state == itemDue && c.Kind == store.CommandCancel:
+		m.settleWith(it, finish(it.entry.Job, job.EventCancel, job.ReasonCancelled, now), nil)
 	case it.state == itemRunning && c.Kind == store.CommandCancel:
 		m.cancelRunning(now, it)
 	case it.state == itemSettling:
@@ -42,6 +44,9 @@ func (m *machine) commandKnown(now time.Time, c *store.Command, it *item) {
 func (m *machine) cancelRunning(now time.Time, it *item) {
 	zombie := *it
 	m.zombies[attemptKey{it.entry.Job.ID, it.attempt}] = &zombie
+	if zombie.holds {
+		it.queue.order.held[it.entry.Job.Key]++
+	}
 	j := m.ended(it, &push.Answer{
 		Outcome: job.OutcomeCancelled, Reason: job.ReasonCancelled, Error: "cancelled while it was being pushed",
 		Duration: now.Sub(it.started),
@@ -102,6 +107,7 @@ func redriven(old *job.Job, now time.Time) *job.Job {
 	j.Incarnation++
 	j.Failures, j.Losses = 0, 0
 	j.StartedAt, j.FinishedAt = time.Time{}, time.Time{}
+	j.Blocks = false
 	if j.Expired(now) {
 		j.ExpiresAt = time.Time{} // who redrives it wants it to run
 	}

@@ -46,6 +46,13 @@ type Queue struct {
 	KeyConcurrency int
 	// KeyRate bounds how many pushes of one key start.
 	KeyRate job.Rate
+	// DeadBlocks says that a dead ordered job holds up those behind it, until it is
+	// run again or deleted. Otherwise they go on.
+	DeadBlocks bool
+	// LostWaits says that a push whose node died is pushed again only when its
+	// deadline has passed, and counts as in flight until then. That of an ordered
+	// job always is.
+	LostWaits bool
 	// Pins are keys with limits of their own, which win over those above.
 	Pins map[string]Pin
 	// Retry is the queue's policy; unset fields are the server's.

@@ -35,6 +35,15 @@ type (
 		Skipped []string
 		More    bool
 	}
+	// headsRead answers effects.ReadHeads. Last and More are about a walk: the last
+	// key that was looked at, and whether there are others behind it.
+	headsRead struct {
+		Queue   string
+		Entries []*store.Entry
+		Walk    bool
+		Last    string
+		More    bool
+	}
 	// timersRead answers effects.ReadTimers. Next is when the first timer fires
 	// that was not read; zero where there is none.
 	timersRead struct {
@@ -77,6 +86,7 @@ func (arrived) event()      {}
 func (laneGrew) event()     {}
 func (timerSet) event()     {}
 func (laneRead) event()     {}
+func (headsRead) event()    {}
 func (timersRead) event()   {}
 func (inboxGrew) event()    {}
 func (inboxRead) event()    {}
@@ -120,11 +130,22 @@ type laneRequest struct {
 	Key   *keyed
 }
 
+// headsRequest asks for the first ordered jobs of keys of a queue: of Keys, or
+// of up to Limit keys behind one.
+type headsRequest struct {
+	Queue  string
+	Keys   []string
+	Walk   bool
+	Behind string
+	Limit  int
+}
+
 // effects are what the loop has to do after a step. Reads are carried out
 // before anything else happens to the machine, and answered in the next step:
 // so the machine never sees a state that is older than what it knows.
 type effects struct {
 	ReadLanes    []laneRequest
+	ReadHeads    []headsRequest
 	ReadTimers   int // how many; 0 for none
 	ReadInbox    int
 	ReadFinished int
@@ -151,14 +172,14 @@ type effects struct {
 
 // reads reports whether the effects ask for anything to be read.
 func (e *effects) reads() bool {
-	return len(e.ReadLanes) > 0 || e.ReadTimers > 0 || e.ReadInbox > 0 || e.ReadFinished > 0
+	return len(e.ReadLanes) > 0 || len(e.ReadHeads) > 0 || e.ReadTimers > 0 || e.ReadInbox > 0 || e.ReadFinished > 0
 }
 
 func (e *effects) reset() {
 	clear(e.Push)
 	clear(e.Settled)
 	*e = effects{
-		ReadLanes: e.ReadLanes[:0], Push: e.Push[:0], Abort: e.Abort[:0],
+		ReadLanes: e.ReadLanes[:0], ReadHeads: e.ReadHeads[:0], Push: e.Push[:0], Abort: e.Abort[:0],
 		Settled: e.Settled[:0], Gone: e.Gone[:0],
 	}
 }

@@ -135,6 +135,9 @@ func (m *machine) unpark(k *key, now time.Time) {
 		m.wantKey(in)
 	}
 	m.unblock(k.queue)
+	if k.queue.order != nil {
+		m.lookAt(k.queue, k.name)
+	}
 }
 
 // configureKeys applies the queue's limits by key, as they are now.

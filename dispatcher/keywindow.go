@@ -106,11 +106,17 @@ func (m *machine) returnTail(in *keyed, keep int) {
 		entries[i] = it.entry
 		m.bytes -= it.entry.Size()
 		m.forget(it)
+		m.leaves(it)
+		m.letGo(it)
 	}
 	m.ready -= len(tail)
 	in.lane.parked -= len(tail)
 	clear(tail)
 	in.items = in.items[:in.head+keep]
+	if entries[0].Job.Ordered { // looked at anew when the key is not parked any more
+		in.lane.forget(in)
+		return
+	}
 	in.behind = true
 	m.feed.Return(in.lane.Lane, entries)
 }

@@ -292,6 +292,15 @@ func (l *loop) read(ctx context.Context, out *effects, events []event, now time.
 			return nil, fmt.Errorf("read lane of queue %q: %w", r.Lane.Queue, err)
 		}
 	}
+	for _, r := range out.ReadHeads {
+		if err := l.patiently(ctx, func() error {
+			read, err := readHeads(ctx, l.owner, r)
+			events = appended(events, err, read)
+			return err
+		}); err != nil {
+			return nil, fmt.Errorf("read ordered jobs of queue %q: %w", r.Queue, err)
+		}
+	}
 	if out.ReadTimers > 0 {
 		if err := l.patiently(ctx, func() error {
 			timers, next, err := l.owner.ReadTimers(ctx, now, out.ReadTimers)
@@ -330,6 +339,17 @@ func readLane(ctx context.Context, o *store.Owner, m *machine, r laneRequest) (r
 		return read, err
 	}
 	read.Entries, read.Skipped, read.More, err = o.ReadLaneExcept(ctx, r.Lane, r.Limit, r.Bytes, m.skips(r.Lane))
+	return read, err
+}
+
+// readHeads answers one read of ordered jobs.
+func readHeads(ctx context.Context, o *store.Owner, r headsRequest) (read headsRead, err error) {
+	read.Queue, read.Walk = r.Queue, r.Walk
+	if !r.Walk {
+		read.Entries, err = o.ReadHeads(ctx, r.Queue, r.Keys)
+		return read, err
+	}
+	read.Entries, read.Last, read.More, err = o.WalkHeads(ctx, r.Queue, r.Behind, r.Limit)
 	return read, err
 }
 

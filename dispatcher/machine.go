@@ -8,6 +8,7 @@ import (
 
 	"github.com/orchestrix/orchestrix/job"
 	"github.com/orchestrix/orchestrix/store"
+	"github.com/orchestrix/orchestrix/webhook/push"
 )
 
 // limits bound what a machine holds in memory and writes at once.
@@ -67,6 +68,10 @@ type machine struct {
 	limitedKeys []*key    // so did theirs
 	keyWakes    keyWakes
 	crowded     []*keyed  // of keys that were parked since the last commit
+	reorder     []*queue  // that have keys to be looked at
+	strolling   []*queue  // their walks pause
+	walkAt      time.Time // until then
+	ghosts      []ghost
 	retainAt    time.Time // when terminal jobs are to be looked through again
 	inbox       bool      // the inbox has something
 	retain      bool      // terminal jobs are to be looked through
@@ -154,12 +159,16 @@ func (m *machine) apply(now time.Time, ev event) {
 	case arrived:
 		m.onArrived(ev.Entries)
 	case laneGrew:
-		m.feed.Grew(ev.Lane)
+		if !ev.Lane.Ordered {
+			m.feed.Grew(ev.Lane)
+		}
 		m.grow(ev.Lane)
 	case timerSet:
 		m.setTimer(ev.At)
 	case laneRead:
 		m.onLaneRead(ev)
+	case headsRead:
+		m.onHeadsRead(ev)
 	case timersRead:
 		m.onTimersRead(now, ev)
 	case inboxGrew:
@@ -191,6 +200,8 @@ func (m *machine) plan(now time.Time) {
 	}
 	m.unthrottle(now)
 	m.unparkDue(now)
+	m.layGhosts(now)
+	m.goOn(now)
 	if m.current.busy {
 		m.askRefill()
 		return
@@ -247,6 +258,7 @@ func (m *machine) askReads(now time.Time) {
 // askRefill asks for entries of lanes that run low and can be served, each for
 // an equal part of what is left of the window.
 func (m *machine) askRefill() {
+	m.askHeads()
 	if len(m.refill) == 0 {
 		return
 	}
@@ -330,6 +342,9 @@ func (m *machine) onCommitted(now time.Time) {
 		j := c.commit.Settle[i].Job
 		if it := m.jobs[j.ID]; it != nil && it.state == itemSettling {
 			m.forget(it)
+			if j.Ordered {
+				m.turnOver(it, j)
+			}
 		}
 		if !j.Status.Terminal() {
 			m.setTimer(j.Due)
@@ -339,8 +354,15 @@ func (m *machine) onCommitted(now time.Time) {
 		if it := m.jobs[j.ID]; it != nil {
 			m.forget(it)
 		}
+		if j.Blocks {
+			m.lookAt(m.queue(j.Queue), j.Key)
+		}
 	}
 	for _, e := range c.commit.Promote {
+		if e.Job.Ordered {
+			m.lookAt(m.queue(e.Job.Queue), e.Job.Key)
+			continue
+		}
 		m.grow(store.LaneOf(e.Job))
 	}
 	m.out.Settled = append(m.out.Settled, c.settled...)
@@ -355,6 +377,15 @@ func (m *machine) startPush(now time.Time, it *item) {
 	order := pushOrder{
 		Entry: it.entry, Attempt: it.attempt, Max: m.policy(it.entry.Job).MaxAttempts,
 		Timeout: m.timeout(it),
+	}
+	if !it.until.IsZero() {
+		// Somebody relies on its end: what the claim took to become durable is lost.
+		order.Timeout = min(order.Timeout, it.until.Sub(now))
+	}
+	if order.Timeout <= 0 {
+		m.land(it)
+		m.settleWith(it, m.decide(it, &push.Answer{Outcome: job.OutcomeLost, Error: "its claim was durable only after its deadline"}, now), nil)
+		return
 	}
 	if it.pool != nil {
 		order.Worker = it.pool.worker
@@ -398,9 +429,12 @@ func (m *machine) wake() {
 		return
 	}
 	wake := m.retainAt
-	times := [...]time.Time{m.nextDue, m.throttled, {}}
+	times := [...]time.Time{m.nextDue, m.throttled, m.nextGhost(), {}, {}}
+	if len(m.strolling) > 0 {
+		times[4] = m.walkAt
+	}
 	if len(m.keyWakes) > 0 {
-		times[2] = m.keyWakes[0].at
+		times[3] = m.keyWakes[0].at
 	}
 	for _, t := range times {
 		if !t.IsZero() && t.Before(wake) {

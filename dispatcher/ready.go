@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -33,6 +34,7 @@ func (m *machine) queue(name string) *queue {
 // configure gives a queue its configuration and the workers that serve it,
 // keeping what is known of workers that it had before.
 func (m *machine) configure(q *queue) {
+	was := q.cfg
 	q.cfg = m.cfg.queue(q.name)
 	old := slices.Concat(q.pools, q.retired)
 	q.pools, q.retired = nil, nil
@@ -59,6 +61,15 @@ func (m *machine) configure(q *queue) {
 		}
 	}
 	m.configureKeys(q)
+	if q.order != nil && !was.sameOrder(&q.cfg) {
+		m.walk(q)
+	}
+}
+
+// sameOrder reports whether another configuration lets just the same ordered
+// jobs run.
+func (q *Queue) sameOrder(other *Queue) bool {
+	return q.Paused == other.Paused && q.DeadBlocks == other.DeadBlocks && q.KeyRate == other.KeyRate && maps.Equal(q.Pins, other.Pins)
 }
 
 func (m *machine) onConfigured(now time.Time, cfg *Config) {
@@ -144,6 +155,10 @@ func (q *queue) serves(l *lane) bool {
 // grow notes that a lane has entries in the store.
 func (m *machine) grow(id store.Lane) {
 	q := m.queue(id.Queue)
+	if id.Ordered {
+		m.walk(q)
+		return
+	}
 	l := q.lane(id)
 	l.more = true
 	m.wantRefill(q, l)
@@ -155,6 +170,11 @@ func (m *machine) onArrived(entries []*store.Entry) {
 	for _, e := range entries {
 		id := store.LaneOf(e.Job)
 		q := m.queue(id.Queue)
+		if id.Ordered {
+			m.feed.Pass(id, e)
+			m.lookAt(q, e.Job.Key)
+			continue
+		}
 		l := q.lane(id)
 		in := l.keys[e.Job.Key]
 		switch {
@@ -229,7 +249,8 @@ func (m *machine) addReady(q *queue, l *lane, e *store.Entry) *item {
 func (m *machine) unready(it *item) {
 	m.ready--
 	m.bytes -= it.entry.Size()
-	l := it.queue.lane(store.LaneOf(it.entry.Job))
+	l := it.queue.lane(windowLane(it.entry.Job))
+	m.leaves(it)
 	if it.suspect {
 		l.held--
 		m.suspects = slices.DeleteFunc(m.suspects, func(s *item) bool { return s == it })
@@ -257,6 +278,8 @@ func (m *machine) onTimersRead(now time.Time, ev timersRead) {
 			m.expireFired(now, t)
 		case t.Kind == store.TimerRelease || t.Entry == nil:
 			m.next.TimersDone = append(m.next.TimersDone, *t)
+		case m.jobs[t.ID] == nil && t.Entry.Job.Ordered:
+			m.addDueOrdered(t.Entry)
 		case m.jobs[t.ID] == nil:
 			m.addDue(t.Entry)
 		}
@@ -273,10 +296,13 @@ func (m *machine) addDue(e *store.Entry) {
 func (m *machine) promoteRest() {
 	for i, it := range m.due {
 		m.due[i] = nil
-		if it.state != itemReady {
+		switch it.state {
+		case itemReady:
+			m.unready(it)
+		case itemDue:
+		default:
 			continue
 		}
-		m.unready(it)
 		it.state = itemSettling
 		delete(m.jobs, it.entry.Job.ID)
 		m.next.Promote = append(m.next.Promote, it.entry)
@@ -296,6 +322,7 @@ func (m *machine) expireFired(now time.Time, t *store.Timer) {
 		it = &item{entry: t.Entry, queue: m.queue(t.Entry.Job.Queue)}
 	case it.state == itemReady:
 		m.unready(it)
+	case it.state == itemDue:
 	case it.state == itemSettling:
 		m.expireSettling(now, it)
 		return

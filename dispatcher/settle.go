@@ -18,6 +18,7 @@ func (m *machine) onPushed(now time.Time, r *result) {
 		if z := m.zombies[key]; z != nil {
 			delete(m.zombies, key)
 			m.land(z)
+			m.buried(z)
 		}
 		return
 	}
@@ -25,6 +26,14 @@ func (m *machine) onPushed(now time.Time, r *result) {
 	it.queue.ended.add(now, 1)
 	m.note(it, &r.Answer, now)
 	m.settleWith(it, m.decide(it, &r.Answer, now), &r.Answer)
+}
+
+// buried lets the next job of a key run, where the push of one that was settled
+// meanwhile has ended.
+func (m *machine) buried(z *item) {
+	if m.letGo(z) {
+		m.lookAt(z.queue, z.entry.Job.Key)
+	}
 }
 
 // land gives back what a push in flight held.
@@ -221,6 +230,12 @@ func (m *machine) settleWith(it *item, j *job.Job, a *push.Answer) {
 	if a != nil && len(a.Body) > 0 {
 		s.Answer, s.AnswerType = a.Body, a.ContentType
 	}
+	if j.Ordered {
+		if it.entry.Seq != 0 {
+			j.Turn = it.entry.Seq
+		}
+		j.Blocks = j.Status == job.Dead && it.queue.cfg.DeadBlocks
+	}
 	it.state = itemSettling
 	it.settle = len(m.next.Settle)
 	m.jobs[j.ID] = it
@@ -255,7 +270,13 @@ func (m *machine) onRecovered(now time.Time, ev recovered) {
 		}
 		m.claims[c.Number] = len(c.Entries)
 		for k := range c.Entries {
-			m.lost(c.Number, &c.Entries[k], now)
+			ce := &c.Entries[k]
+			it := &item{entry: ce.Entry, queue: m.queue(ce.Entry.Job.Queue), claim: c.Number, attempt: ce.Attempt, started: ce.Started}
+			if m.haunts(ce, now) {
+				m.haunt(it, ce)
+			} else {
+				m.lost(it, ce.Worker, now)
+			}
 		}
 	}
 	for _, l := range ev.Lanes {
@@ -266,13 +287,12 @@ func (m *machine) onRecovered(now time.Time, ev recovered) {
 // lost books an attempt whose node died. The first loss is pushed again at
 // once; from the second on the job is a suspect and backs off; MaxLosses of
 // them in a row make it dead.
-func (m *machine) lost(claim uint64, ce *store.ClaimEntry, now time.Time) {
-	it := &item{entry: ce.Entry, queue: m.queue(ce.Entry.Job.Queue), claim: claim, attempt: ce.Attempt, started: ce.Started}
+func (m *machine) lost(it *item, worker string, now time.Time) {
 	j := m.ended(it, &push.Answer{
 		Outcome: job.OutcomeLost, Reason: job.ReasonLost, Error: "the node that pushed it died",
 	}, now)
-	j.Attempts[len(j.Attempts)-1].Worker = ce.Worker
-	j.Losses = ce.Entry.Job.Losses + 1
+	j.Attempts[len(j.Attempts)-1].Worker = worker
+	j.Losses = it.entry.Job.Losses + 1
 	policy := m.policy(j)
 	due := now
 	if j.Losses > 1 {

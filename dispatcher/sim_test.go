@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -82,32 +83,110 @@ type sim struct {
 	slots   int // used
 	limit   int
 
-	known    map[job.ID]*simJob
-	ids      []job.ID
-	inFlight map[attemptKey]*simPush
-	pushed   map[attemptKey]bool
-	rates    [2]job.Rate // of the first queues
-	keyRates [2]job.Rate // of their keys
-	starts   map[string][]time.Time
-	asked    map[attemptKey]throttling // by answers that are not durable yet
-	left     map[string]time.Time      // until when a worker on a queue is to be left alone
-	healing  bool
-	busy     bool
-	versions uint64
-	failure  error
+	known     map[job.ID]*simJob
+	ids       []job.ID
+	inFlight  map[attemptKey]*simPush
+	pushed    map[attemptKey]bool
+	rates     [2]job.Rate          // of the first queues
+	keyRates  [2]job.Rate          // of their keys
+	ordered   [2]bool              // whether the order of their keys is kept
+	waits     [2]bool              // whether they wait for lost pushes
+	turns     map[laneKey][]job.ID // the ordered jobs that are not terminal, in their order
+	places    int
+	lingering []lingering
+	starts    map[string][]time.Time
+	asked     map[attemptKey]throttling // by answers that are not durable yet
+	left      map[string]time.Time      // until when a worker on a queue is to be left alone
+	healing   bool
+	busy      bool
+	versions  uint64
+	failure   error
 }
 
 // simJob is what a client knows of a job that was acknowledged.
 type simJob struct {
 	job      *job.Job
 	runNow   bool
+	place    int // of an ordered job among all
+	redriven bool
 	deleted  bool
 	terminal map[int]int // how often it became terminal, by incarnation
+}
+
+// lingering is a push whose node died and that goes on at its worker.
+type lingering struct {
+	job    *job.Job
+	worker string
+	until  time.Time
+}
+
+func keyOf(j *job.Job) laneKey { return laneKey{store.Lane{Queue: j.Queue}, j.Key} }
+
+// takeTurn puts an ordered job among the others of its key: behind them, or
+// where it was when its turn had come before.
+func (s *sim) takeTurn(j *job.Job) {
+	if !j.Ordered || slices.Contains(s.turns[keyOf(j)], j.ID) {
+		return
+	}
+	k := s.known[j.ID]
+	if j.Turn == 0 {
+		s.places++
+		k.place = s.places
+	}
+	turns := append(s.turns[keyOf(j)], j.ID)
+	slices.SortFunc(turns, func(a, b job.ID) int { return s.known[a].place - s.known[b].place })
+	s.turns[keyOf(j)] = turns
+}
+
+// endTurn notes the durable state of an ordered job.
+func (s *sim) endTurn(j *job.Job) {
+	s.known[j.ID].redriven = j.Incarnation > 0
+	switch {
+	case j.Status == job.Waiting:
+		s.takeTurn(j)
+	case !j.Blocks:
+		s.turns[keyOf(j)] = slices.DeleteFunc(s.turns[keyOf(j)], func(id job.ID) bool { return id == j.ID })
+	case !s.ordered[0] && !s.ordered[1] || j.Status != job.Dead:
+		s.fail("job %s is %s and blocks", j.ID, j.Status)
+	}
+}
+
+// checkTurn checks that a claimed job is the first of its key. One that is run
+// again takes its place only where nobody else's turn has come yet.
+func (s *sim) checkTurn(j *job.Job) {
+	for _, id := range s.turns[keyOf(j)] {
+		if id == j.ID || !j.Ordered {
+			return
+		}
+		if !s.known[id].redriven {
+			s.fail("job %s was claimed, the turn of its key is that of %s of %v", j.ID, id, s.turns[keyOf(j)])
+		}
+	}
+}
+
+// checkAlone checks that no push of an ordered job overlaps another of its key,
+// and that none is repeated before it has ended where that is waited for.
+func (s *sim) checkAlone(j *job.Job) {
+	for key, p := range s.inFlight {
+		if other := p.order.Entry.Job; j.Ordered && other.Ordered && keyOf(other) == keyOf(j) {
+			s.fail("job %s is pushed while %s attempt %d of its key is", j.ID, key.id, key.attempt)
+		}
+	}
+	for _, l := range s.lingering {
+		switch {
+		case !l.until.After(s.now):
+		case j.Ordered && l.job.Ordered && keyOf(l.job) == keyOf(j):
+			s.fail("job %s is pushed at %s while the lost push of %s goes on until %s", j.ID, s.now, l.job.ID, l.until)
+		case s.cfg.queue(j.Queue).LostWaits && l.job.ID == j.ID:
+			s.fail("job %s is pushed again at %s while its lost push goes on until %s", j.ID, s.now, l.until)
+		}
+	}
 }
 
 // simPush is a push in flight, as its worker sees it.
 type simPush struct {
 	order   pushOrder
+	until   time.Time
 	aborted bool
 	done    bool // answered, but the machine has not been told yet
 }
@@ -136,7 +215,7 @@ func newSim(seed uint64, logf func(string, ...any)) *sim {
 		rng: rand.New(rand.NewPCG(seed, 1)), logf: logf,
 		now:   time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		known: make(map[job.ID]*simJob), inFlight: make(map[attemptKey]*simPush), pushed: make(map[attemptKey]bool), starts: make(map[string][]time.Time),
-		asked: make(map[attemptKey]throttling), left: make(map[string]time.Time),
+		turns: make(map[laneKey][]job.ID), asked: make(map[attemptKey]throttling), left: make(map[string]time.Time),
 	}
 	s.eng = model.New(1, func() time.Time { return s.now })
 	s.store = store.New(s.eng, store.IdempotencyTTL(time.Minute))
@@ -151,6 +230,7 @@ func newSim(seed uint64, logf func(string, ...any)) *sim {
 		if s.chance(3) {
 			s.keyRates[i] = job.Rate{Limit: 1 + s.rng.IntN(4), Period: job.Duration(time.Duration(1+s.rng.IntN(60)) * time.Second)}
 		}
+		s.ordered[i], s.waits[i] = s.chance(3), s.chance(3)
 	}
 	s.cfg = s.config()
 	return s
@@ -166,7 +246,10 @@ func (s *sim) config() *Config {
 	for i := range 2 {
 		q := Queue{
 			Concurrency: 1 + s.rng.IntN(4), Paused: !s.healing && s.chance(5), Strict: s.chance(2), Rate: s.rates[i],
-			KeyRate: s.keyRates[i], KeyConcurrency: s.rng.IntN(3),
+			KeyRate: s.keyRates[i], KeyConcurrency: s.rng.IntN(3), LostWaits: s.waits[i],
+		}
+		if s.ordered[i] {
+			q.KeyConcurrency, q.DeadBlocks = 1, !s.healing && s.chance(2)
 		}
 		if s.chance(3) {
 			q.Pins = map[string]Pin{"k0": {Concurrency: s.rng.IntN(3), Paused: !s.healing && s.chance(2)}}
@@ -326,6 +409,7 @@ func (s *sim) enqueue() {
 		}
 		s.known[r.Job.ID] = &simJob{job: r.Job, terminal: make(map[int]int)}
 		s.ids = append(s.ids, r.Job.ID)
+		s.takeTurn(r.Job)
 	}
 }
 
@@ -338,6 +422,9 @@ func (s *sim) newJob() store.NewJob {
 	}
 	if s.chance(3) {
 		j.Key = fmt.Sprintf("k%d", s.rng.IntN(3))
+	}
+	for i, ordered := range s.ordered {
+		j.Ordered = j.Ordered || ordered && j.Queue == queueName(i) && j.Key != ""
 	}
 	if s.chance(6) {
 		j.RunAt = s.now.Add(time.Duration(s.rng.IntN(3600)) * time.Second)
@@ -479,7 +566,10 @@ func (s *sim) booked() {
 			s.fail("job %s was settled but never enqueued", j.ID)
 			return
 		}
-		if j.Status.Terminal() {
+		if j.Ordered {
+			s.endTurn(j)
+		}
+		if unblocked := s.commit.Settle[i].Was.Blocks && !j.Blocks; j.Status.Terminal() && !unblocked {
 			k.terminal[j.Incarnation]++
 			if k.terminal[j.Incarnation] > 1 {
 				s.fail("job %s became terminal twice in incarnation %d", j.ID, j.Incarnation)
@@ -491,6 +581,7 @@ func (s *sim) booked() {
 	}
 	for _, j := range s.commit.Delete {
 		s.known[j.ID].deleted = true
+		s.turns[keyOf(j)] = slices.DeleteFunc(s.turns[keyOf(j)], func(id job.ID) bool { return id == j.ID })
 	}
 	for i := range s.commit.Claim {
 		s.checkRates(&s.commit.Claim[i])
@@ -623,6 +714,11 @@ func (s *sim) crash() {
 		s.must(s.owner.Commit(context.Background(), s.commit))
 		s.booked()
 	}
+	for _, p := range s.inFlight {
+		if !p.done {
+			s.lingering = append(s.lingering, lingering{p.order.Entry.Job, "", p.until})
+		}
+	}
 	clear(s.inFlight)
 	s.logf("%s crash", s.now.Format(time.TimeOnly))
 	s.start()
@@ -698,12 +794,39 @@ func (s *sim) checkWindow() {
 			n += ring
 			ready += ring + parked
 		}
+		s.checkOrder(q)
 		if n != q.ready {
 			s.fail("queue %s counts %d ready, has %d", q.name, q.ready, n)
 		}
 	}
 	if ready != s.m.ready {
 		s.fail("the machine counts %d ready, has %d", s.m.ready, ready)
+	}
+}
+
+// checkOrder checks that what is known of ordered keys agrees with the jobs in
+// memory.
+func (s *sim) checkOrder(q *queue) {
+	if q.order == nil {
+		return
+	}
+	held, ready := make(map[string]int), 0
+	count := func(it *item) {
+		if it.holds && it.queue == q {
+			held[it.entry.Job.Key]++
+		}
+	}
+	for _, it := range s.m.jobs {
+		count(it)
+		if it.holds && it.queue == q && it.state == itemReady {
+			ready++
+		}
+	}
+	for _, z := range s.m.zombies {
+		count(z)
+	}
+	if !maps.Equal(held, q.order.held) || ready != q.order.ready {
+		s.fail("queue %s counts %v held and %d ready, has %v and %d", q.name, q.order.held, q.order.ready, held, ready)
 	}
 }
 
@@ -748,6 +871,12 @@ func (s *sim) carry(out *effects) (events []event) {
 		s.logf("  read %v limit %d key %v: %d more %v skipped %q", r.Lane, r.Limit, r.Key != nil, len(read.Entries), read.More, read.Skipped)
 		events = append(events, read)
 	}
+	for _, r := range out.ReadHeads {
+		read, err := readHeads(ctx, s.owner, r)
+		s.must(err)
+		s.logf("  heads %+v %v: %d last %q more %v", r, entryIDs(read.Entries), len(read.Entries), read.Last, read.More)
+		events = append(events, read)
+	}
 	if out.ReadTimers > 0 {
 		timers, next, err := s.owner.ReadTimers(ctx, s.now, out.ReadTimers)
 		s.must(err)
@@ -781,6 +910,7 @@ func (s *sim) checkCommit(c *store.Commit) {
 	for i := range c.Claim {
 		s.logf("  claim %s attempt %d", c.Claim[i].Entry.Job.ID, c.Claim[i].Attempt)
 		j := c.Claim[i].Entry.Job
+		s.checkTurn(j)
 		switch {
 		case s.cfg.queue(j.Queue).Paused && s.m.cfg == s.cfg:
 			s.fail("job %s was claimed while its queue is paused", j.ID)
@@ -867,8 +997,9 @@ func (s *sim) checkPush(p pushOrder) {
 	if s.pushed[key] {
 		s.fail("attempt %d of job %s was pushed twice", p.Attempt, j.ID)
 	}
+	s.checkAlone(j)
 	s.pushed[key] = true
-	s.inFlight[key] = &simPush{order: p}
+	s.inFlight[key] = &simPush{order: p, until: s.now.Add(p.Timeout)}
 	stored, err := s.store.Job(context.Background(), j.ID)
 	switch {
 	case err != nil:
@@ -914,6 +1045,9 @@ func (s *sim) describe() string {
 		s.now, s.wake, s.m.nextDue, s.commit != nil, len(s.inFlight), s.slots, s.limit, s.m.ready, s.m.inFlight, s.m.slots, s.m.runnable.n, len(s.m.suspects), s.m.suspect)
 	for _, q := range s.m.known() {
 		text += fmt.Sprintf("\n%s: ready %d inFlight %d blocked %q of %d, pools %d", q.name, q.ready, q.inFlight, q.blocked, q.cfg.Concurrency, len(q.pools))
+		if q.order != nil {
+			text += fmt.Sprintf(" order %+v", *q.order)
+		}
 		for _, l := range q.lanes {
 			text += fmt.Sprintf("\n  %v: n %d parked %d more %v asked %v wanting %d", l.Lane, l.n, l.parked, l.more, l.asked, len(l.wanting))
 			for name, in := range l.keys {
@@ -923,7 +1057,7 @@ func (s *sim) describe() string {
 	}
 	for _, id := range s.ids {
 		if j, err := s.store.Job(context.Background(), id); err == nil && !j.Status.Terminal() {
-			text += fmt.Sprintf("\n%s %s prio %s due %s failures %d losses %d item %+v", id, j.Queue, j.Priority, j.Due, j.Failures, j.Losses, s.m.jobs[id])
+			text += fmt.Sprintf("\n%s %s %q prio %s due %s failures %d losses %d item %+v", id, j.Queue, j.Key, j.Priority, j.Due, j.Failures, j.Losses, s.m.jobs[id])
 		}
 	}
 	return text
@@ -979,4 +1113,11 @@ func (s *sim) checkEnd() {
 	if !s.m.quiet() || len(s.m.jobs) > 0 || len(s.m.zombies) > 0 || s.m.ready != 0 || s.m.bytes != 0 {
 		s.fail("the machine is not empty at the end: %d jobs, %d zombies, %d ready, %d bytes", len(s.m.jobs), len(s.m.zombies), s.m.ready, s.m.bytes)
 	}
+}
+
+func entryIDs(entries []*store.Entry) (ids []string) {
+	for _, e := range entries {
+		ids = append(ids, fmt.Sprintf("%s@%d", e.Job.ID, e.Place))
+	}
+	return ids
 }

@@ -15,6 +15,7 @@ const (
 	itemClaimed                   // in the commit that is being made durable
 	itemRunning                   // being pushed
 	itemSettling                  // its change is in the next or the current commit
+	itemDue                       // ordered: its time has come, but perhaps not its turn
 )
 
 // item is a job that the machine knows: in the window, or in flight.
@@ -28,7 +29,9 @@ type item struct {
 	key     *key  // that it is in flight of; nil where the queue has no limits by key
 	claim   uint64
 	suspect bool
-	settle  int // index in the next commit while state is itemSettling
+	holds   bool      // it has the turn of its key (see order)
+	until   time.Time // when its push has ended at the latest; zero where nobody relies on it
+	settle  int       // index in the next commit while state is itemSettling
 }
 
 // queue is what the machine knows of a queue with ready jobs or pushes in
@@ -46,6 +49,7 @@ type queue struct {
 	blocked  string
 	bucket   bucket
 	byKey    map[string]*key // nil where it never had limits by key
+	order    *order          // nil where it never had ordered jobs
 	limited  bool            // the bucket changed since the last commit
 	stored   bool            // the store has a state of it
 	ended    rate            // of attempts
@@ -123,7 +127,7 @@ func (q *queue) lane(id store.Lane) *lane {
 
 // idle reports whether nothing of the queue needs to be remembered.
 func (q *queue) idle() bool {
-	if q.ready > 0 || q.inFlight > 0 || len(q.byKey) > 0 {
+	if q.ready > 0 || q.inFlight > 0 || len(q.byKey) > 0 || !q.order.idle() {
 		return false
 	}
 	for _, l := range q.lanes {

@@ -37,6 +37,9 @@ type Job struct {
 	// Retry overrides the queue's and the server's policy field by field.
 	Retry          Policy
 	IdempotencyKey string
+	// Ordered says that the jobs of its key run one after the other, in the order
+	// in which they were enqueued.
+	Ordered bool
 
 	// CreatedAt is when the job was accepted, by the store's clock.
 	CreatedAt time.Time
@@ -68,6 +71,11 @@ type Job struct {
 	StartedAt time.Time
 	// FinishedAt is the time at which the job became terminal.
 	FinishedAt time.Time
+	// Turn is the number of an ordered job among those of its key, once its turn
+	// had come; 0 before. A redrive keeps it.
+	Turn uint64
+	// Blocks says that a dead ordered job still holds up those behind it.
+	Blocks bool
 	// Attempts are the newest settled attempts, oldest first, at most
 	// MaxAttemptsKept.
 	Attempts []Attempt

@@ -99,6 +99,7 @@ func appendUncounted(b []byte, j *job.Job) []byte {
 	b = appendInt(b, fieldTimeout, int64(j.Timeout))
 	b = appendPolicy(b, &j.Retry)
 	b = appendText(b, fieldIdempotencyKey, j.IdempotencyKey)
+	b = appendTurn(b, j)
 	b = appendTime(b, fieldCreatedAt, j.CreatedAt)
 	b = appendTime(b, fieldRunAt, j.RunAt)
 	b = appendTime(b, fieldExpiresAt, j.ExpiresAt)
@@ -254,6 +255,8 @@ func decodeJobField(j *job.Job, f *fields) {
 		decodePolicy(&j.Retry, f)
 	case fieldIdempotencyKey:
 		j.IdempotencyKey = f.text()
+	case fieldTurn:
+		decodeTurn(j, f)
 	case fieldAttempts:
 		decodeAttempt(j, f)
 	default:

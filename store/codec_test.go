@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -28,7 +29,9 @@ func drawTexts(t *rapid.T, label string) map[string]string {
 
 func drawJob(t *rapid.T) *job.Job {
 	text, number := rapid.String(), rapid.IntRange(0, 1<<31)
+	ordered := rapid.Bool().Draw(t, "ordered")
 	return &job.Job{
+		Ordered: ordered, Turn: rapid.Uint64Max(turnMax(ordered)).Draw(t, "turn"), Blocks: ordered && rapid.Bool().Draw(t, "blocks"),
 		ID: job.MakeID(start, 3, [9]byte{1}), Queue: "q" + text.Draw(t, "queue"), Type: text.Draw(t, "type"), Key: text.Draw(t, "key"),
 		Priority: job.Priority(rapid.IntRange(1, 4).Draw(t, "priority")),
 		Labels:   drawTexts(t, "labels"), Headers: drawTexts(t, "headers"),
@@ -40,6 +43,13 @@ func drawJob(t *rapid.T) *job.Job {
 		Losses: number.Draw(t, "losses"), Due: drawTime(t, "due"), StartedAt: drawTime(t, "started"), FinishedAt: drawTime(t, "finished"),
 		Attempts: rapid.SliceOfN(rapid.Custom(drawAttempt), 0, 3).Draw(t, "attempts"),
 	}
+}
+
+func turnMax(ordered bool) uint64 {
+	if ordered {
+		return math.MaxInt64
+	}
+	return 0
 }
 
 func drawPolicy(t *rapid.T) job.Policy {
@@ -201,9 +211,9 @@ func TestValuesRoundTrip(t *testing.T) {
 		if err != nil || tag != tagOf(j) {
 			t.Fatalf("lane tag %+v, %v", tag, err)
 		}
-		in := ClaimEntry{Entry: &Entry{Job: j}, Attempt: j.Attempt, Worker: j.Type, Started: j.StartedAt, Deadline: j.Due}
+		in := ClaimEntry{Entry: &Entry{Job: j, Seq: j.Turn}, Attempt: j.Attempt, Worker: j.Type, Started: j.StartedAt, Deadline: j.Due}
 		claim, err := parseClaim(appendClaim(nil, []ClaimEntry{in, in}))
-		want := claimed{j.ID, in.Attempt, in.Worker, in.Started, in.Deadline}
+		want := claimed{j.ID, in.Attempt, in.Worker, in.Started, in.Deadline, j.Turn}
 		if err != nil || len(claim) != 2 || claim[1] != want {
 			t.Fatalf("claim %+v, %v, want %+v", claim, err, want)
 		}

@@ -16,7 +16,8 @@ type pendingCommit struct {
 	number uint64
 	batch  *batch
 	stale  []*staleSpan
-	main   int // the index of the group with the promotions
+	turns  [][]byte // stale entries of ordered jobs
+	main   int      // the index of the group with the promotions
 }
 
 // Commit carries out a commit: all of it or nothing, durable on return.
@@ -39,6 +40,7 @@ func (o *Owner) Commit(ctx context.Context, c *Commit) error {
 	switch {
 	case errors.Is(err, engine.ErrInvalid):
 		o.tracker.staleKept(p.stale)
+		o.turns.keep(p.turns)
 		o.pending = nil
 		return o.failed("commit", err)
 	case err != nil:
@@ -85,7 +87,9 @@ func (o *Owner) encode(ctx context.Context, p *pendingCommit) error {
 			return fmt.Errorf("%w: promoted job %s is not among the timers", ErrInvalid, e.Job.ID)
 		}
 		b.deleteDue(e.Job.Queue, e.Job.Due, e.Job.ID, Retrying(e.Job))
-		b.putLane(e.Job)
+		if !e.Job.Ordered { // it never left its lane
+			b.putLane(e.Job)
+		}
 	}
 	for _, seq := range c.Consumed {
 		b.deleteNumber(spaceInbox, seq)
@@ -102,6 +106,8 @@ func (o *Owner) encode(ctx context.Context, p *pendingCommit) error {
 	}
 	p.stale = o.tracker.takeStale()
 	b.deleteStale(p.stale)
+	p.turns = o.turns.take()
+	b.deletes = append(b.deletes, p.turns...)
 	p.main = b.closeGroup()
 	for _, f := range free {
 		b.guards = []engine.Guard{{Key: f.Key, Value: f.Value}}
@@ -144,7 +150,7 @@ func (o *Owner) encodeClaim(p *pendingCommit) error {
 // leave takes a job away from where it stands.
 func (b *batch) leave(j *job.Job, was Standing) {
 	switch {
-	case was.Place == InLane && was.Seq != 0:
+	case was.Place == InLane && was.Seq != 0 && !j.Ordered:
 		b.deleteLane(j, was.Seq)
 	case was.Place == InTimers:
 		b.deleteDue(j.Queue, was.Due, j.ID, was.Retrying)
@@ -157,12 +163,15 @@ func (o *Owner) encodeSettle(b *batch, s *Settle) error {
 		if j.Due.IsZero() {
 			return fmt.Errorf("%w: settled job %s waits, but for no time", ErrInvalid, j.ID)
 		}
-		if s.Was.Place == InLane && s.Was.Seq == 0 && millis(j.Due) == millis(s.Was.Due) {
+		if s.Was.Place == InLane && s.Was.Seq == 0 && !j.Ordered && millis(j.Due) == millis(s.Was.Due) {
 			// The entry that is left behind in the lane would be live again.
 			j.Due = j.Due.Add(time.Millisecond)
 		}
 	}
 	b.leave(j, s.Was)
+	if j.Ordered {
+		b.settleTurn(s)
+	}
 	b.put(b.idKey(spaceJob, j.ID), b.recount(s))
 	if j.Status == job.Waiting {
 		b.putDue(j)
@@ -218,12 +227,12 @@ func (o *Owner) applied(p *pendingCommit, result engine.Result) {
 	t := &o.tracker
 	t.mu.Lock()
 	for i := range p.commit.Claim {
-		if e := p.commit.Claim[i].Entry; e.Place == InLane {
+		if e := p.commit.Claim[i].Entry; e.Place == InLane && !e.Job.Ordered {
 			t.left(LaneOf(e.Job), e.Job.Key, e.Seq)
 		}
 	}
 	for i := range p.commit.Settle {
-		if s := &p.commit.Settle[i]; s.Was.Place == InLane && s.Was.Seq != 0 {
+		if s := &p.commit.Settle[i]; s.Was.Place == InLane && s.Was.Seq != 0 && !s.Job.Ordered {
 			t.left(LaneOf(s.Job), s.Job.Key, s.Was.Seq)
 		}
 	}
@@ -233,6 +242,7 @@ func (o *Owner) applied(p *pendingCommit, result engine.Result) {
 	if !result.Repeated {
 		firstSeq = result.Groups[p.main].FirstSeq
 	}
-	t.promoted(p.commit.Promote, firstSeq)
+	t.promoted(p.commit.Promote, firstSeq, uint64(len(p.batch.groups[p.main].Stamped)))
 	o.retain.settled(p.commit.Settle)
+	o.turns.settled(p.commit.Settle)
 }

@@ -151,10 +151,15 @@ func (c *enqueueCall) encode(nj *NewJob) {
 	}
 	if delayed(j) {
 		b.putDue(j)
-	} else {
+	}
+	if inLane(j) {
 		b.putLane(j)
 	}
 }
+
+// inLane reports whether a new job gets a place in its lane. An ordered one has
+// its turn by it, also where it is delayed.
+func inLane(j *job.Job) bool { return j.Ordered || !delayed(j) }
 
 // delayed reports whether a new job has to wait for its time. Among the timers
 // nothing is put into the past, which ReadTimers relies on.
@@ -261,7 +266,8 @@ func perhaps(shard int, units []unit) Arrivals {
 		for _, nj := range u.call.jobs[u.first : u.first+u.n] {
 			if delayed(nj.Job) {
 				a.NextDue = earliest(a.NextDue, nj.Job.Due)
-			} else if l := LaneOf(nj.Job); !lanes[l] {
+			}
+			if l := LaneOf(nj.Job); inLane(nj.Job) && !lanes[l] {
 				lanes[l] = true
 				a.Grown = append(a.Grown, l)
 			}
@@ -287,7 +293,8 @@ func (u unit) stored(seq uint64, a *Arrivals, announced bool) {
 		}
 		if delayed(nj.Job) {
 			a.NextDue = earliest(a.NextDue, nj.Job.Due)
-		} else {
+		}
+		if inLane(nj.Job) {
 			if len(a.Ready) == 0 {
 				a.FirstSeq = seq
 			}

@@ -321,15 +321,35 @@ func (a *audit) checkPlaces() {
 			}
 		}
 	}
+	turns := a.turns()
 	for id, j := range a.jobs {
 		want := 0
 		if j.Status == job.Waiting {
 			want = 1
 		}
+		if j.Ordered {
+			if has := turns[id] > 0; has != (j.Status == job.Waiting || j.Blocks) || a.places[id] > want {
+				a.f.Fatalf("%s (%s, blocks %v) stands in %d places beside its turn: %v", id, j.Status, j.Blocks, a.places[id], has)
+			}
+			continue
+		}
 		if a.places[id] != want {
 			a.f.Fatalf("%s (%s) stands in %d places, want %d", id, j.Status, a.places[id], want)
 		}
 	}
+}
+
+// turns counts the entries of ordered jobs that are live.
+func (a *audit) turns() map[job.ID]int {
+	turns := map[job.ID]int{}
+	for _, e := range a.scan(spaceOrdered) {
+		tag, err := parseLaneTag(e.Value)
+		a.f.check(err)
+		if tag.live(a.jobs[tag.id]) {
+			turns[tag.id]++
+		}
+	}
+	return turns
 }
 
 func (a *audit) checkCounts() {

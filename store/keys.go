@@ -22,6 +22,8 @@ import (
 //	r id                          the whole of its last answer (codec.go)
 //	l queue 0 priority a key seq  a job that stands in a lane; stamped; a is 1 for
 //	                              a job with a destination of its own, else 0
+//	o queue 0 key seq             an ordered job, from its enqueue until it is
+//	                              terminal; stamped
 //	t ms kind id                  a timer
 //	c number                      a claim record, by the commit that wrote it
 //	i seq                         a command in the inbox; stamped
@@ -42,6 +44,7 @@ const (
 	spacePayload     = 'p'
 	spaceResult      = 'r'
 	spaceLane        = 'l'
+	spaceOrdered     = 'o'
 	spaceTimer       = 't'
 	spaceClaim       = 'c'
 	spaceInbox       = 'i'
@@ -99,6 +102,9 @@ func appendLaneStem(b []byte, l Lane, key string) []byte {
 }
 
 func appendLanePrefix(b []byte, l Lane) []byte {
+	if l.Ordered {
+		return appendName(b, spaceOrdered, l.Queue)
+	}
 	adHoc := byte(0)
 	if l.AdHoc {
 		adHoc = 1
@@ -106,12 +112,15 @@ func appendLanePrefix(b []byte, l Lane) []byte {
 	return append(appendName(b, spaceLane, l.Queue), byte(l.Priority), adHoc)
 }
 
-// parseLane reads the lane of a key in the space of lanes.
+// parseLane reads the lane of a key in the spaces of lanes.
 func parseLane(key []byte) (Lane, error) {
-	if len(key) == 0 || key[0] != spaceLane {
+	if len(key) == 0 || (key[0] != spaceLane && key[0] != spaceOrdered) {
 		return Lane{}, errBadKey
 	}
 	end := bytes.IndexByte(key, 0)
+	if key[0] == spaceOrdered && end > 0 {
+		return Lane{Queue: string(key[1:end]), Ordered: true}, nil
+	}
 	if end < 0 || end+2 >= len(key) {
 		return Lane{}, errBadKey
 	}

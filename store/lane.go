@@ -61,18 +61,25 @@ func newLaneReader(l Lane) *laneReader {
 // Lanes returns the lanes that have entries, by queue and priority, with a seek
 // for each. Some entries may be stale, or handed out already.
 func (o *Owner) Lanes(ctx context.Context) ([]Lane, error) {
-	var lanes []Lane
-	for from := []byte{spaceLane}; ; {
-		entries, err := o.store.engine.Scan(ctx, o.shard, engine.Range{From: from, To: []byte{spaceLane + 1}, Limit: 1, KeysOnly: true})
-		if err != nil {
-			return nil, o.failed("lanes", err)
-		}
-		if len(entries) == 0 {
-			return lanes, nil
+	lanes, err := o.lanesIn(ctx, spaceLane, nil)
+	if err == nil {
+		lanes, err = o.lanesIn(ctx, spaceOrdered, lanes)
+	}
+	if err != nil {
+		return nil, o.failed("lanes", err)
+	}
+	return lanes, nil
+}
+
+func (o *Owner) lanesIn(ctx context.Context, space byte, lanes []Lane) ([]Lane, error) {
+	for from := []byte{space}; ; {
+		entries, err := o.store.engine.Scan(ctx, o.shard, engine.Range{From: from, To: []byte{space + 1}, Limit: 1, KeysOnly: true})
+		if err != nil || len(entries) == 0 {
+			return lanes, err
 		}
 		l, err := parseLane(entries[0].Key)
 		if err != nil {
-			return nil, o.failed("lanes", err)
+			return nil, err
 		}
 		lanes = append(lanes, l)
 		from = after(appendLanePrefix(nil, l))

@@ -245,13 +245,13 @@ func TestLanes(t *testing.T) {
 		lanes, err := f.owner.Lanes(ctx())
 		f.check(err)
 		f.equal("lanes", lanes, []Lane{
-			{"a", job.Critical, false},
-			{"a", job.Normal, true},
-			{"a", job.Low, false},
-			{"a.b", job.Critical, false},
-			{"a.b", job.Low, false},
-			{"b", job.Critical, false},
-			{"b", job.Low, false},
+			{Queue: "a", Priority: job.Critical, AdHoc: false},
+			{Queue: "a", Priority: job.Normal, AdHoc: true},
+			{Queue: "a", Priority: job.Low, AdHoc: false},
+			{Queue: "a.b", Priority: job.Critical, AdHoc: false},
+			{Queue: "a.b", Priority: job.Low, AdHoc: false},
+			{Queue: "b", Priority: job.Critical, AdHoc: false},
+			{Queue: "b", Priority: job.Low, AdHoc: false},
 		})
 	})
 }

@@ -21,14 +21,16 @@ const oldestKeys = 32
 func (s *Store) OldestWaiting(ctx context.Context, queue string) (time.Time, error) {
 	shard := s.ShardOf(queue)
 	var tags []laneTag
+	lanes := []Lane{{Queue: queue, Ordered: true}}
 	for _, p := range job.Priorities() {
-		for _, adHoc := range []bool{false, true} {
-			heads, err := s.laneHeads(ctx, shard, Lane{queue, p, adHoc}, oldestKeys)
-			if err != nil {
-				return time.Time{}, fmt.Errorf("store: oldest waiting of queue %q: %w", queue, err)
-			}
-			tags = append(tags, heads...)
+		lanes = append(lanes, Lane{Queue: queue, Priority: p}, Lane{Queue: queue, Priority: p, AdHoc: true})
+	}
+	for _, l := range lanes {
+		heads, err := s.laneHeads(ctx, shard, l, oldestKeys)
+		if err != nil {
+			return time.Time{}, fmt.Errorf("store: oldest waiting of queue %q: %w", queue, err)
 		}
+		tags = append(tags, heads...)
 	}
 	ids := make([]job.ID, len(tags))
 	for i := range tags {
@@ -40,7 +42,7 @@ func (s *Store) OldestWaiting(ctx context.Context, queue string) (time.Time, err
 	}
 	var oldest time.Time
 	for _, t := range tags {
-		if j := jobs[t.id]; t.live(j) {
+		if j := jobs[t.id]; t.live(j) && j.Status == job.Waiting {
 			oldest = earliest(oldest, j.CreatedAt)
 		}
 	}

@@ -28,6 +28,7 @@ type Owner struct {
 
 	tracker tracker
 	timers  timerReader
+	turns   turns
 	retain  retention
 
 	committing sync.Mutex
@@ -136,7 +137,7 @@ func (o *Owner) recover(ctx context.Context, record engine.Entry) (c Claim, err 
 		}
 		live = append(live, e.id)
 		c.Entries = append(c.Entries, ClaimEntry{
-			Entry:   &Entry{Job: jobs[e.id], Place: InClaim},
+			Entry:   &Entry{Job: jobs[e.id], Place: InClaim, Seq: e.turn},
 			Attempt: e.attempt, Worker: e.worker, Started: e.started, Deadline: e.deadline,
 		})
 	}
@@ -150,6 +151,8 @@ func (o *Owner) recover(ctx context.Context, record engine.Entry) (c Claim, err 
 // placed is a job to be loaded with the place where it stands.
 type placed struct {
 	id    job.ID
+	key   []byte // of the lane's entry that led to it, where one did
+	tag   laneTag
 	entry *Entry // nil where the job is not there
 }
 

@@ -120,6 +120,9 @@ func (o *Owner) holders(ctx context.Context, held []release) ([]engine.Entry, er
 // encodeDelete removes what leads to a job.
 func (o *Owner) encodeDelete(b *batch, j *job.Job) {
 	b.deleteStatus(j, j.Status)
+	if j.Blocks && j.Turn != 0 {
+		b.deleteLane(j, j.Turn)
+	}
 	if j.Key != "" {
 		b.delete(b.queueKey(j))
 	}

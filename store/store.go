@@ -58,7 +58,8 @@ type Enqueued struct {
 // of their sequence numbers. Delayed jobs have no number.
 type Arrivals struct {
 	Shard int
-	// Ready jobs have the numbers FirstSeq, FirstSeq+1, and so on.
+	// Ready jobs have the numbers FirstSeq, FirstSeq+1, and so on. Ordered jobs are
+	// among them also where they are delayed.
 	FirstSeq uint64
 	Ready    []*Entry
 	// Grown are the lanes of ready jobs that may have been stored by a batch whose
@@ -103,10 +104,20 @@ type Lane struct {
 	Queue    string
 	Priority job.Priority
 	AdHoc    bool
+	// Ordered is the lane of the queue's ordered jobs, whatever their priority and
+	// destination; the fields above but Queue are zero then. A job stands in it
+	// from its enqueue until it is terminal, and only the first of each key may run:
+	// see ReadHeads.
+	Ordered bool
 }
 
 // LaneOf returns the lane that a job stands in when it is ready.
-func LaneOf(j *job.Job) Lane { return Lane{j.Queue, j.Priority, j.URL != ""} }
+func LaneOf(j *job.Job) Lane {
+	if j.Ordered {
+		return Lane{Queue: j.Queue, Ordered: true}
+	}
+	return Lane{Queue: j.Queue, Priority: j.Priority, AdHoc: j.URL != ""}
+}
 
 // TimerKind says what has to be done when a timer fires.
 type TimerKind uint8
@@ -184,11 +195,13 @@ type Standing struct {
 	Seq uint64
 	// Retrying says that a timer is counted as retrying and not as scheduled.
 	Retrying bool
+	// Blocks says that a dead ordered job is still in its lane.
+	Blocks bool
 }
 
 // Standing returns where the entry stands.
 func (e *Entry) Standing() Standing {
-	return Standing{e.Job.Status, e.Place, e.Job.Due, e.Seq, Retrying(e.Job)}
+	return Standing{e.Job.Status, e.Place, e.Job.Due, e.Seq, Retrying(e.Job), e.Job.Blocks}
 }
 
 // Settle is a change of one stored job.

@@ -168,13 +168,13 @@ func (t *tracker) foundInInbox(commands []Command) {
 	}
 }
 
-// Pass is Take for an entry that the caller has no room for: ReadLane hands it
-// out in its time.
+// Pass is Take for an entry that the caller has no room for, or of an ordered
+// job: ReadLane hands it out in its time, or ReadHeads.
 func (o *Owner) Pass(l Lane, e *Entry) {
 	t := &o.tracker
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.offered(e.Seq) {
+	if t.offered(e.Seq) && !l.Ordered {
 		t.reader(l).missOf(e.Job.Key)
 	}
 }
@@ -215,22 +215,25 @@ func (o *Owner) Grew(l Lane) {
 	t.reader(l).miss()
 }
 
-// promoted accounts for the promotions of a commit. firstSeq is 0 where their
-// numbers are not known.
-func (t *tracker) promoted(entries []*Entry, firstSeq uint64) {
+// promoted accounts for the promotions of a commit, which gave n numbers from
+// firstSeq on; it is 0 where they are not known.
+func (t *tracker) promoted(entries []*Entry, firstSeq, n uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(entries) == 0 {
+	if n == 0 {
 		return
 	}
 	for _, e := range entries {
+		if e.Job.Ordered {
+			continue
+		}
 		t.reader(LaneOf(e.Job)).missOf(e.Job.Key)
 	}
 	if firstSeq == 0 {
 		t.gen++
 		return
 	}
-	t.account(firstSeq, uint64(len(entries)))
+	t.account(firstSeq, n)
 }
 
 // left notes that an entry has left its lane.

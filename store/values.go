@@ -22,8 +22,12 @@ type laneTag struct {
 
 func tagOf(j *job.Job) laneTag { return laneTag{j.ID, millis(j.Due), j.Incarnation} }
 
-// live reports whether the entry stands for the job as it is stored.
+// live reports whether the entry stands for the job as it is stored. That of an
+// ordered job does so until the job is terminal, and longer where it blocks.
 func (t laneTag) live(j *job.Job) bool {
+	if j != nil && j.Ordered {
+		return t.incarnation == j.Incarnation && (j.Status == job.Waiting || j.Blocks)
+	}
 	return j != nil && j.Status == job.Waiting && t == tagOf(j)
 }
 
@@ -99,6 +103,7 @@ const (
 	claimWorker
 	claimStarted
 	claimDeadline
+	claimTurn // of an ordered job
 )
 
 func appendClaim(b []byte, entries []ClaimEntry) []byte {
@@ -111,6 +116,9 @@ func appendClaim(b []byte, entries []ClaimEntry) []byte {
 		b = appendText(b, claimWorker, e.Worker)
 		b = appendTime(b, claimStarted, e.Started)
 		b = appendTime(b, claimDeadline, e.Deadline)
+		if e.Entry.Job.Ordered {
+			b = appendInt(b, claimTurn, int64(e.Entry.Seq))
+		}
 		b = wrapMessage(b, start, 1)
 	}
 	return b
@@ -122,6 +130,7 @@ type claimed struct {
 	attempt           int
 	worker            string
 	started, deadline time.Time
+	turn              uint64
 }
 
 func parseClaim(data []byte) (entries []claimed, err error) {
@@ -153,6 +162,8 @@ func parseClaimed(outer *fields) (c claimed) {
 			c.started = timeOf(f.int())
 		case claimDeadline:
 			c.deadline = timeOf(f.int())
+		case claimTurn:
+			c.turn = uint64(f.int())
 		}
 	}
 	outer.adopt(&f)
