@@ -44,9 +44,10 @@ var mayImport = map[string][]string{
 	"dispatcher":    {"store", "store/engine", "webhook/...", "job"}, // the contract, never an engine
 	"observability": {"store/engine", "job"},                         // the contract, which it meters
 	"control":       {"dispatcher", "store", "store/engine", "webhook/...", "job", "observability"},
+	"api/front":     {}, // HTTP only
 	"api":           {"api/...", "control", "webhook", "job", "observability"},
 	"client":        {"webhook", "job"},
-	"app":           {"api", "control", "dispatcher", "observability", "store/...", "webhook/...", "job"},
+	"app":           {"api/...", "control", "dispatcher", "observability", "store/...", "webhook/...", "job"},
 	"cmd":           {"..."},
 	"test":          {},
 	"tools":         {},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 	"github.com/gin-gonic/gin"
 
+	"github.com/orchestrix/orchestrix/api/front"
 	"github.com/orchestrix/orchestrix/control"
 )
 
@@ -126,8 +128,8 @@ func (a *api) routes(router *gin.Engine) {
 	if h := a.metrics.Handler(); h != nil {
 		router.GET("/metrics", gin.WrapH(h))
 	}
-	router.POST("/v1/jobs", a.enqueue)
-	router.POST("/v1/jobs/batch", a.enqueueBatch)
+	router.POST(enqueuePath, a.enqueue)
+	router.POST(batchPath, a.enqueueBatch)
 	a.describeEnqueue()
 	a.jobRoutes()
 	a.workerRoutes()
@@ -213,4 +215,14 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // mostly clients that went away
 	}
+}
+
+// NewListener stands before a server of NewServer: it serves enqueues itself, as
+// long as a connection has nothing else, and the server everything else. The
+// server's Shutdown closes it; Drain it after that.
+func NewListener(l net.Listener, s *http.Server, log *slog.Logger) *front.Listener {
+	return front.Listen(l, front.Options{
+		Handler: s.Handler, Targets: []string{enqueuePath, batchPath},
+		FirstTimeout: s.ReadHeaderTimeout, IdleTimeout: s.IdleTimeout, WriteTimeout: s.WriteTimeout, Log: log,
+	})
 }

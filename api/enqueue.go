@@ -23,6 +23,9 @@ import (
 // body, buffers that are used again.
 
 const (
+	enqueuePath = "/v1/jobs"
+	batchPath   = "/v1/jobs/batch"
+
 	// envelopeRoom is what a job may take beside its payload.
 	envelopeRoom = 64 << 10
 	maxBatchBody = 64 << 20

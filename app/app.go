@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/orchestrix/orchestrix/api/front"
 	"github.com/orchestrix/orchestrix/control"
 	"github.com/orchestrix/orchestrix/dispatcher"
 	"github.com/orchestrix/orchestrix/job"
@@ -25,6 +26,7 @@ type App struct {
 	log      *slog.Logger
 	listener net.Listener
 	server   *http.Server
+	front    *front.Listener // nil under TLS
 	dispatch *dispatcher.Dispatcher
 	control  *control.Control
 	metrics  *observability.Metrics
@@ -197,6 +199,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	a.onClose("dispatcher", a.drain)
 	a.onClose("HTTP server", a.shutdown)
+	a.stand()
 	served := make(chan error, 1)
 	go func() { served <- a.serve() }()
 	a.log.Info("serving", "url", a.URL(), "store", a.storeKind(), "version", a.config.Version)

@@ -44,6 +44,15 @@ func (a *App) assembleServer() error {
 	return nil
 }
 
+// stand puts the listener for the calls that come by the thousand before the
+// server. TLS connections are the server's alone.
+func (a *App) stand() {
+	if a.server.TLSConfig == nil {
+		a.front = api.NewListener(a.listener, a.server, a.log)
+		a.listener = a.front
+	}
+}
+
 func (a *App) serve() error {
 	if a.server.TLSConfig != nil {
 		return a.server.ServeTLS(a.listener, "", "")
@@ -55,8 +64,15 @@ func (a *App) serve() error {
 func (a *App) shutdown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, requestGrace)
 	defer cancel()
-	if err := a.server.Shutdown(ctx); err != nil {
-		return a.server.Close()
+	var err error
+	if a.server.Shutdown(ctx) != nil {
+		err = a.server.Close()
 	}
-	return nil
+	if a.front == nil {
+		return err
+	}
+	if drained := a.front.Drain(ctx); !errors.Is(drained, context.DeadlineExceeded) {
+		err = errors.Join(err, drained)
+	}
+	return err
 }
