@@ -32,6 +32,20 @@ type oracleJob struct {
 	Labels         map[string]string `json:"labels"`
 	Headers        map[string]string `json:"headers"`
 	URL            string            `json:"url"`
+	Method         string            `json:"method"`
+	Body           *string           `json:"body"`
+	BodyBase64     *[]byte           `json:"body_base64"`
+}
+
+// content returns the payload, in whichever form it was given.
+func (o *oracleJob) content() ([]byte, control.Form) {
+	switch {
+	case o.Body != nil:
+		return []byte(*o.Body), control.FormText
+	case o.BodyBase64 != nil:
+		return *o.BodyBase64, control.FormBinary
+	}
+	return o.Payload, control.FormJSON
 }
 
 // checkDecoder holds the decoder against encoding/json: what it accepts, that
@@ -60,9 +74,14 @@ func checkDecoder(t *testing.T, body []byte) {
 	if err := d.Decode(&want); err != nil {
 		t.Fatalf("%q was accepted, which encoding/json refuses: %v", body, err)
 	}
+	data, form := want.content()
+	if !bytes.Equal(n.Payload, data) || (n.Payload == nil) != (data == nil) || n.Form != form {
+		t.Fatalf("%q has the payload %q (%s), by encoding/json %q (%s)", body, n.Payload, n.Form, data, form)
+	}
+	want.Payload, want.Body, want.BodyBase64 = n.Payload, nil, nil
 	got := oracleJob{
 		n.Queue, n.Type, n.Payload, n.ContentType, n.Key, n.Priority, n.Delay, n.RunAt, n.ExpiresAt, n.Timeout,
-		n.Retry, n.IdempotencyKey, n.Labels, n.Headers, n.URL,
+		n.Retry, n.IdempotencyKey, n.Labels, n.Headers, n.URL, n.Method, nil, nil,
 	}
 	want.RunAt, want.ExpiresAt = want.RunAt.UTC(), want.ExpiresAt.UTC()
 	if !reflect.DeepEqual(got, want) {
@@ -75,6 +94,8 @@ var decoderSeeds = []string{
 	`{"queue":"q","type":"a.b/c:d","key":"k\n","priority":"high","delay":"1m30s","run_at":"2027-01-01T00:00:00.5+02:00","expires_at":"2028-01-01T00:00:00Z"}`,
 	`{"type":"t","timeout":"10s","retry":{"max_attempts":3,"factor":1.5e0,"delays":["1s","2d"],"fatal_statuses":[400,422],"backoff":"list","jitter":"none","max_delay":"1h"}}`,
 	`{"type":"t","labels":{"a":"1","b":""},"headers":{"x-y":"z"},"url":"https://example.com/?a=b","idempotency_key":"i","content_type":"application/x+json"}`,
+	`{"type":"t","body":"a\"b\nc\u00e9"}`, `{"type":"t","body":""}`, `{"type":"t","body_base64":"AAH/\/w=="}`, `{"type":"t","body_base64":"YQ\r\n==","content_type":"a/b"}`,
+	`{"type":"t","body":"a","payload":1}`, `{"type":"t","body_base64":"","body":""}`, `{"type":"t","body":1}`, `{"type":"t","url":"u","method":"PUT"}`,
 	`{"type":"t","type":"t"}`, `{"TYPE":"t"}`, `{"type":1}`, `[]`, `null`, `{`, `{"type":"t"}x`, `{"type":"\ud83d"}`, `{"retry":{"max_attempts":1e3}}`, `{"\u0074ype":"t"}`,
 }
 

@@ -28,6 +28,9 @@ const (
 
 	// envelopeRoom is what a job may take beside its payload.
 	envelopeRoom = 64 << 10
+	// contentRoom is how much longer a payload may be as it is written than as it is
+	// sent: base64 adds a third, and in a text quotes and line breaks are escaped.
+	contentRoom  = 2
 	maxBatchBody = 64 << 20
 	// maxPooled is the largest buffer that is kept for the next request, so that
 	// one large batch does not stay in memory for ever.
@@ -112,7 +115,7 @@ func (a *api) enqueue(g *gin.Context) {
 }
 
 func (a *api) enqueueOne(ctx context.Context, g *gin.Context, s *scratch) (control.Receipt, error) {
-	limit := int64(a.control.MaxPayload() + envelopeRoom)
+	limit := int64(contentRoom*a.control.MaxPayload() + envelopeRoom)
 	if err := s.fill(g, limit); err != nil {
 		return control.Receipt{}, namePayload(err)
 	}

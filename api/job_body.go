@@ -1,7 +1,9 @@
 package api
 
 import (
+	"bytes"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -62,10 +64,14 @@ var jobObject = object[control.NewJob]{
 		word("queue", func(n *control.NewJob) *string { return &n.Queue }, job.CheckName(""), named(`Where the job waits; "default" where it is absent.`)),
 		word("type", func(n *control.NewJob) *string { return &n.Type }, job.CheckType(""),
 			&huma.Schema{Description: "What the worker is to do.", Pattern: `^[A-Za-z0-9._/:-]{1,128}$`}).mandatory(),
-		raw("payload", func(n *control.NewJob) *[]byte { return &n.Payload },
-			doc("What the worker receives as the request's body, byte by byte; null where it is absent. Any JSON value.")),
-		word("content_type", func(n *control.NewJob) *string { return &n.ContentType }, "must be application/json or a media type that ends in +json",
-			doc("The payload's media type, application/json where it is absent; it must be that or end in +json.")),
+		content("payload", control.FormJSON, func(r *reader) ([]byte, bool) { return bytes.Clone(r.scan.Skip()), true },
+			doc("What the worker receives as the request's body, byte by byte; null where it is absent. Any JSON value. At most one of payload, body and body_base64 may be given.")),
+		content("body", control.FormText, (*reader).ownText,
+			doc("A text that is sent as its UTF-8 bytes, instead of payload.")),
+		content("body_base64", control.FormBinary, (*reader).base64,
+			&huma.Schema{Description: "Any bytes, instead of payload, in base64 (RFC 4648, section 4).", ContentEncoding: "base64"}),
+		word("content_type", func(n *control.NewJob) *string { return &n.ContentType }, job.CheckContentType(""),
+			doc("The media type of what is sent; where it is absent, application/json for a payload, text/plain; charset=utf-8 for a body, application/octet-stream for a body_base64. That of a payload must be application/json or end in +json. At most 256 bytes.")),
 		text("key", func(n *control.NewJob) *string { return &n.Key }, job.CheckKey(""),
 			doc("A label within the queue, such as a tenant or an order: no key starves another. At most 256 bytes.")),
 		word("priority", func(n *control.NewJob) *string { return &n.Priority }, "must be critical, high, normal or low",
@@ -83,5 +89,39 @@ var jobObject = object[control.NewJob]{
 		texts("headers", func(n *control.NewJob) *map[string]string { return &n.Headers }, doc("Headers that are added to the request.")),
 		text("url", func(n *control.NewJob) *string { return &n.URL }, "must not be empty",
 			doc("Sends the job there, signed with the server's own keys, rather than to a worker of its queue.")),
+		word("method", func(n *control.NewJob) *string { return &n.Method }, methodMessage,
+			choice("How a job with a url is sent, POST where it is absent. GET takes no payload, and neither GET nor DELETE sends one that is absent.", methods()...)),
 	},
+}
+
+var methodMessage = "must be " + strings.Join(job.Methods(), ", ")
+
+func methods() []any {
+	var out []any
+	for _, m := range job.Methods() {
+		out = append(out, m)
+	}
+	return out
+}
+
+// content is a member that holds the job's payload in one of its forms, of which
+// a job has one at most. What it reads is in memory of its own: the request's
+// body is read into a buffer that is used again.
+func content(name string, form control.Form, read func(*reader) ([]byte, bool), s *huma.Schema) field[control.NewJob] {
+	if form != control.FormJSON {
+		s.Type = huma.TypeString
+	}
+	return field[control.NewJob]{
+		name: name, schema: s,
+		read: func(r *reader, into *control.NewJob) {
+			data, ok := read(r)
+			switch {
+			case !ok:
+			case into.Payload != nil:
+				r.bad("must not be given together with " + into.Form.String())
+			default:
+				into.Payload, into.Form = data, form
+			}
+		},
+	}
 }

@@ -3,8 +3,6 @@ package api
 import (
 	"encoding/base64"
 	"encoding/json"
-	"mime"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -25,6 +23,7 @@ type Job struct {
 	Labels         map[string]string `json:"labels,omitempty"`
 	Headers        map[string]string `json:"headers,omitempty" doc:"Values that may be credentials are shown as [redacted]."`
 	URL            string            `json:"url,omitempty"`
+	Method         string            `json:"method,omitempty" enum:"GET,POST,PUT,PATCH,DELETE" doc:"How it is sent to its url."`
 	ContentType    string            `json:"content_type,omitempty"`
 	PayloadSize    int               `json:"payload_size" doc:"In bytes."`
 	Timeout        job.Duration      `json:"timeout,omitempty"`
@@ -41,9 +40,12 @@ type Job struct {
 	NextAttemptAt time.Time `json:"next_attempt_at,omitzero" doc:"Before this time it is not pushed; absent where it is ready."`
 	FinishedAt    time.Time `json:"finished_at,omitzero"`
 
-	Attempts []Attempt       `json:"attempts,omitempty" doc:"The newest attempts that have ended, at most 50, the oldest first. Not in a list."`
-	Payload  json.RawMessage `json:"payload,omitempty" doc:"Not in a list."`
-	Result   json.RawMessage `json:"result,omitempty" doc:"The last attempt's answer: as JSON where it is, else as text. Not in a list."`
+	Attempts []Attempt `json:"attempts,omitempty" doc:"The newest attempts that have ended, at most 50, the oldest first. Not in a list."`
+	// One of these holds the payload.
+	Payload    json.RawMessage `json:"payload,omitempty" doc:"Where it is JSON, but for white space; GET /v1/jobs/{id}/payload has the exact bytes. Not in a list."`
+	Body       string          `json:"body,omitempty" doc:"The payload where it is not JSON but text. Not in a list."`
+	BodyBase64 []byte          `json:"body_base64,omitempty" doc:"The payload where it is neither. Not in a list."`
+	Result     json.RawMessage `json:"result,omitempty" doc:"The last attempt's answer: as JSON where it is, else as text. Not in a list."`
 	// ResultType and ResultEncoding say how to read Result.
 	ResultType     string `json:"result_type,omitempty" doc:"The answer's content type."`
 	ResultEncoding string `json:"result_encoding,omitempty" enum:"base64" doc:"base64: the result is neither JSON nor UTF-8, and encoded."`
@@ -71,7 +73,7 @@ type Attempt struct {
 func viewListed(j *control.Job) Job {
 	v := Job{
 		ID: j.ID.String(), Queue: j.Queue, Type: j.Type, Status: j.Shown, Reason: string(j.Reason), Key: j.Key,
-		Priority: j.Priority.String(), Labels: j.Labels, Headers: control.MaskHeaders(j.Headers), URL: j.URL,
+		Priority: j.Priority.String(), Labels: j.Labels, Headers: control.MaskHeaders(j.Headers), URL: j.URL, Method: shownMethod(j.Job),
 		ContentType: j.ContentType, PayloadSize: j.PayloadSize, Timeout: j.Timeout, IdempotencyKey: j.IdempotencyKey,
 		Attempt: j.Attempt, Failures: j.Failures, Incarnation: j.Incarnation,
 		CreatedAt: j.CreatedAt, RunAt: j.RunAt, ExpiresAt: j.ExpiresAt, FinishedAt: j.FinishedAt,
@@ -88,7 +90,7 @@ func viewListed(j *control.Job) Job {
 // viewJob shows all of a job.
 func viewJob(j *control.Job) Job {
 	v := viewListed(j)
-	v.Payload = j.Payload
+	v.showPayload(j.Payload, j.ContentType)
 	v.Result, v.ResultEncoding = viewBody(j.Result, j.ResultType)
 	if v.Result != nil {
 		v.ResultType = j.ResultType
@@ -114,12 +116,8 @@ func viewBody(body []byte, contentType string) (shown json.RawMessage, encoding 
 	if len(body) == 0 {
 		return nil, ""
 	}
-	kind, _, _ := mime.ParseMediaType(contentType)
-	if kind == "application/json" || strings.HasSuffix(kind, "+json") {
-		s := jsonscan.New(body)
-		if value := s.Skip(); s.End() == nil {
-			return value, ""
-		}
+	if value := asJSON(body, contentType); value != nil {
+		return value, ""
 	}
 	text, encoding := readable(body, false)
 	shown, err := json.Marshal(text)
@@ -127,6 +125,40 @@ func viewBody(body []byte, contentType string) (shown json.RawMessage, encoding 
 		panic(err)
 	}
 	return shown, encoding
+}
+
+// asJSON returns the JSON value of a body that is called JSON, nil where it is not
+// JSON.
+func asJSON(body []byte, contentType string) json.RawMessage {
+	if !job.IsJSON(contentType) {
+		return nil
+	}
+	s := jsonscan.New(body)
+	value := s.Skip()
+	if s.End() != nil {
+		return nil
+	}
+	return value
+}
+
+// showPayload shows the payload in the form in which it could be enqueued again.
+func (v *Job) showPayload(payload []byte, contentType string) {
+	if v.Payload = asJSON(payload, contentType); v.Payload != nil {
+		return
+	}
+	if utf8.Valid(payload) {
+		v.Body = string(payload)
+	} else {
+		v.BodyBase64 = payload
+	}
+}
+
+// shownMethod is the method of a job with a destination of its own.
+func shownMethod(j *job.Job) string {
+	if j.URL != "" && j.Method == "" {
+		return job.MethodPost
+	}
+	return j.Method
 }
 
 // readable returns bytes as text, in base64 where they are not UTF-8. The cut end

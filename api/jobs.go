@@ -57,6 +57,7 @@ func (a *api) jobRoutes() {
 		method: "GET", path: "/v1/jobs/{id}", id: "get-job", tag: jobsTag, errors: []int{404},
 		summary: "Read a job with its attempts; with wait, when it has ended",
 	}, a.getJob)
+	a.payloadRoute()
 	a.commandRoute("cancel", "Cancel a job that has not ended; a push under way is aborted", a.control.Cancel)
 	a.commandRoute("retry", "Run a job again that has ended", a.control.Retry)
 	a.commandRoute("run-now", "Run a job at once that is due later", a.control.RunNow)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -106,6 +107,33 @@ func (r *reader) text() (string, bool) {
 		return "", false
 	}
 	return string(r.scan.Text()), r.scan.Err() == nil
+}
+
+// ownText is text as bytes in memory of their own.
+func (r *reader) ownText() ([]byte, bool) {
+	if r.scan.Peek() != jsonscan.String {
+		r.wrong("a string")
+		return nil, false
+	}
+	data := r.scan.Copy()
+	return data, r.scan.Err() == nil
+}
+
+// base64 is text that is decoded, as encoding/json decodes it: line breaks in it
+// are no fault.
+func (r *reader) base64() ([]byte, bool) {
+	const want = "base64 with padding (RFC 4648, section 4)"
+	if r.scan.Peek() != jsonscan.String {
+		r.wrong("a string of " + want)
+		return nil, false
+	}
+	text := r.scan.Text()
+	data := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := base64.StdEncoding.Decode(data, text)
+	if err != nil {
+		r.bad("must be " + want)
+	}
+	return data[:n], err == nil && r.scan.Err() == nil
 }
 
 // word is text that is likely the same as in the job before.

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -201,16 +200,6 @@ func texts[T any](name string, at func(*T) *map[string]string, s *huma.Schema) f
 	return field[T]{
 		name: name, schema: s,
 		read:  func(r *reader, into *T) { *at(into) = r.texts(*at(into)) },
-		reset: func(into, defaults *T) { *at(into) = *at(defaults) },
-	}
-}
-
-// raw is a member of any type that is kept as it was sent. The copy frees the
-// request's body, which is read into a buffer that is used again.
-func raw[T any](name string, at func(*T) *[]byte, s *huma.Schema) field[T] {
-	return field[T]{
-		name: name, schema: s,
-		read:  func(r *reader, into *T) { *at(into) = bytes.Clone(r.scan.Skip()) },
 		reset: func(into, defaults *T) { *at(into) = *at(defaults) },
 	}
 }

@@ -70,35 +70,45 @@ func (c call) encode() ([]byte, error) {
 	}
 }
 
-func decode(answer []byte, out any) error {
-	if out == nil {
+// raw is an answer that is taken as it is.
+type raw struct {
+	body        []byte
+	contentType string
+}
+
+func decode(answer raw, out any) error {
+	switch out := out.(type) {
+	case nil:
+		return nil
+	case *raw:
+		*out = answer
 		return nil
 	}
-	if err := json.Unmarshal(answer, out); err != nil {
+	if err := json.Unmarshal(answer.body, out); err != nil {
 		return fmt.Errorf("the answer is not what this client expects: %w", err)
 	}
 	return nil
 }
 
-// send sends the call once and returns the body of a 2xx answer.
-func (c *Client) send(ctx context.Context, call call, body []byte) ([]byte, error) {
+// send sends the call once and returns a 2xx answer.
+func (c *Client) send(ctx context.Context, call call, body []byte) (raw, error) {
 	req, err := c.request(ctx, call, body)
 	if err != nil {
-		return nil, err
+		return raw{}, err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, err
+		return raw{}, err
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: read the answer: %w", call.method, call.path, err)
+		return raw{}, fmt.Errorf("%s %s: read the answer: %w", call.method, call.path, err)
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return nil, problemOf(resp, answer, time.Now())
+		return raw{}, problemOf(resp, answer, time.Now())
 	}
-	return answer, nil
+	return raw{answer, resp.Header.Get("Content-Type")}, nil
 }
 
 func (c *Client) request(ctx context.Context, call call, body []byte) (*http.Request, error) {

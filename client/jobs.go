@@ -24,8 +24,11 @@ type NewJob struct {
 	// json.RawMessage as it is but for white space, anything else as JSON; nil
 	// sends null.
 	Payload any `json:"payload,omitempty"`
-	// ContentType is that of the payload: application/json, where it is empty, or
-	// a media type that ends in +json.
+	// Body is sent to the byte instead of Payload, where it is not nil.
+	Body []byte `json:"body_base64,omitzero"`
+	// ContentType is that of what is sent. Where it is empty, that is
+	// application/json for a Payload, which may have no other type but one that ends
+	// in +json, and application/octet-stream for a Body.
 	ContentType string `json:"content_type,omitempty"`
 	// Key is an optional label (a tenant, an order id) that a queue shares its
 	// capacity over.
@@ -49,6 +52,9 @@ type NewJob struct {
 	Headers map[string]string `json:"headers,omitempty"`
 	// URL sends the job there rather than to a worker of its queue.
 	URL string `json:"url,omitempty"`
+	// Method is how it is sent there: GET, POST, PUT, PATCH or DELETE; empty means
+	// POST. GET takes neither Payload nor Body.
+	Method string `json:"method,omitempty"`
 }
 
 // Job is a job as the server shows it. In a list it has no payload, no result
@@ -69,6 +75,7 @@ type Job struct {
 	Labels      map[string]string `json:"labels,omitempty"`
 	Headers     map[string]string `json:"headers,omitempty"`
 	URL         string            `json:"url,omitempty"`
+	Method      string            `json:"method,omitempty"` // of a job with a URL
 	ContentType string            `json:"content_type,omitempty"`
 	PayloadSize int               `json:"payload_size"` // in bytes
 	Timeout     job.Duration      `json:"timeout,omitempty"`
@@ -82,7 +89,11 @@ type Job struct {
 	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
 	FinishedAt    time.Time `json:"finished_at,omitzero"`
 
-	Payload json.RawMessage `json:"payload,omitempty"`
+	// Payload is set where the payload is JSON, Body where it is a text of another
+	// type, BodyBase64 where it is neither. JobPayload returns its exact bytes.
+	Payload    json.RawMessage `json:"payload,omitempty"`
+	Body       string          `json:"body,omitempty"`
+	BodyBase64 []byte          `json:"body_base64,omitempty"`
 	// Result is the last attempt's answer: as JSON where it is, else as a JSON
 	// string, which is base64 where ResultEncoding says so.
 	Result         json.RawMessage `json:"result,omitempty"`
@@ -217,6 +228,15 @@ func (c *Client) Job(ctx context.Context, id string, wait time.Duration) (*Job, 
 		return nil, fmt.Errorf("get job %s: %w", id, err)
 	}
 	return &out, nil
+}
+
+// JobPayload returns the exact bytes of a job's payload and their content type.
+func (c *Client) JobPayload(ctx context.Context, id string) (data []byte, contentType string, err error) {
+	answer := raw{}
+	if err := c.do(ctx, call{method: http.MethodGet, path: jobPath(id) + "/payload"}, &answer); err != nil {
+		return nil, "", fmt.Errorf("get the payload of job %s: %w", id, err)
+	}
+	return answer.body, answer.contentType, nil
 }
 
 // pollWait is how long one call waits for a job: below the time after which

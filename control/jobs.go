@@ -2,11 +2,9 @@ package control
 
 import (
 	"context"
-	"mime"
 	"net/netip"
 	"net/textproto"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/orchestrix/orchestrix/job"
@@ -22,10 +20,12 @@ type NewJob struct {
 	Key   string
 	// Priority is normal where it is empty.
 	Priority string
-	// Payload is sent as it is; where it is nil, the job is sent "null". It must
-	// not be changed after the call.
+	// Payload is sent as it is; where it is nil, the job is sent "null", or
+	// nothing where its Method does without. It must not be changed after the call.
 	Payload []byte
-	// ContentType is application/json where it is empty.
+	// Form is how Payload was given. It decides on the ContentType where that is
+	// empty, and which are allowed.
+	Form        Form
 	ContentType string
 	// Delay and RunAt exclude each other; both reach at most ten years ahead.
 	Delay          job.Duration
@@ -38,6 +38,8 @@ type NewJob struct {
 	Headers        map[string]string
 	// URL makes it an ad-hoc job, which no registered worker gets.
 	URL string
+	// Method is how it is sent there, POST where it is empty.
+	Method string
 	// Digest stands for the request as sent. It is looked at where there is an
 	// IdempotencyKey.
 	Digest [32]byte
@@ -45,15 +47,11 @@ type NewJob struct {
 
 // The bounds and defaults of a job beside those of package job.
 const (
-	DefaultQueue       = "default"
-	DefaultContentType = "application/json"
-	MaxDelay           = 3650 * 24 * time.Hour
-	MinTimeout         = job.Duration(time.Second)
-	MaxTimeout         = job.Duration(time.Hour)
-	maxContentType     = 128
+	DefaultQueue = "default"
+	MaxDelay     = 3650 * 24 * time.Hour
+	MinTimeout   = job.Duration(time.Second)
+	MaxTimeout   = job.Duration(time.Hour)
 )
-
-var nullPayload = []byte("null")
 
 // Receipt is what became of an enqueued job.
 type Receipt struct {
@@ -86,13 +84,6 @@ func (c *Control) Enqueue(ctx context.Context, n *NewJob) (Receipt, error) {
 
 func (c *Control) stored(j *job.Job, n *NewJob) store.NewJob {
 	return store.NewJob{Job: j, Payload: n.payload(), Digest: n.Digest, Backlog: c.backlog(j.Queue)}
-}
-
-func (n *NewJob) payload() []byte {
-	if n.Payload == nil {
-		return nullPayload
-	}
-	return n.Payload
 }
 
 func (c *Control) receipt(nj *store.NewJob, e store.Enqueued, now time.Time) (Receipt, error) {
@@ -128,7 +119,7 @@ func (c *Control) newJob(ctx context.Context, n *NewJob, now time.Time) (*job.Jo
 	if len(n.Payload) > c.o.MaxPayload {
 		return nil, &Error{
 			Kind: TooLarge, Code: "payload_too_large", Detail: "the payload is too large",
-			Fields: []job.FieldError{badField("payload", "must be at most %d bytes long", c.o.MaxPayload)},
+			Fields: []job.FieldError{badField(n.Form.String(), "must be at most %d bytes long", c.o.MaxPayload)},
 		}
 	}
 	return n.job(now, c.store.Shards()), nil
@@ -138,16 +129,13 @@ func (c *Control) newJob(ctx context.Context, n *NewJob, now time.Time) (*job.Jo
 func (n *NewJob) job(now time.Time, shards int) *job.Job {
 	j := &job.Job{
 		ID: job.NewID(now, job.ShardOf(n.Queue, shards)), Queue: n.Queue, Type: n.Type, Key: n.Key,
-		Priority: job.Normal, Labels: n.Labels, Headers: canonical(n.Headers), URL: n.URL,
-		ContentType: n.ContentType, PayloadSize: len(n.payload()), Timeout: n.Timeout, Retry: n.Retry,
+		Priority: job.Normal, Labels: n.Labels, Headers: canonical(n.Headers), URL: n.URL, Method: n.Method,
+		ContentType: n.contentType(), PayloadSize: len(n.payload()), Timeout: n.Timeout, Retry: n.Retry,
 		IdempotencyKey: n.IdempotencyKey, CreatedAt: now, RunAt: millis(n.RunAt), ExpiresAt: millis(n.ExpiresAt),
 		Status: job.Waiting,
 	}
 	if n.Priority != "" {
 		j.Priority, _ = job.ParsePriority(n.Priority)
-	}
-	if j.ContentType == "" {
-		j.ContentType = DefaultContentType
 	}
 	if n.Delay > 0 {
 		j.RunAt = millis(now.Add(n.Delay.Std()))
@@ -191,7 +179,7 @@ func (c *Control) faults(n *NewJob, now time.Time) []job.FieldError {
 	if n.IdempotencyKey != "" {
 		f.add("idempotency_key", job.CheckIdempotencyKey(n.IdempotencyKey))
 	}
-	f.add("content_type", checkContentType(n.ContentType))
+	f.add("content_type", n.checkContentType())
 	f.times(n, now)
 	f.add("timeout", checkTimeout(n.Timeout))
 	if !n.Retry.IsZero() {
@@ -203,6 +191,10 @@ func (c *Control) faults(n *NewJob, now time.Time) []job.FieldError {
 	}
 	if n.URL != "" {
 		f.add("url", c.checkAdHoc(n.URL))
+	}
+	f.add("method", n.checkMethod())
+	if n.Method == job.MethodGet && n.Payload != nil {
+		f.add(n.Form.String(), "cannot be sent with GET")
 	}
 	return f
 }
@@ -265,22 +257,6 @@ func checkTimeout(d job.Duration) string {
 	}
 	return "must be from " + MinTimeout.String() + " to " + MaxTimeout.String()
 }
-
-// checkContentType allows JSON types only: the payload is the JSON value of the
-// request, byte by byte.
-func checkContentType(text string) string {
-	if text == "" || text == DefaultContentType {
-		return ""
-	}
-	kind, _, err := mime.ParseMediaType(text)
-	if err != nil || len(text) > maxContentType || strings.ContainsFunc(text, notPrintable) ||
-		(kind != DefaultContentType && !strings.HasSuffix(kind, "+json")) {
-		return "must be application/json or a media type that ends in +json"
-	}
-	return ""
-}
-
-func notPrintable(r rune) bool { return r < ' ' || r > '~' }
 
 // checkAdHoc judges the URL of an ad-hoc job. A name is not resolved here, where
 // it would hold up the enqueue: the guard judges it when it is dialled.

@@ -139,7 +139,7 @@ func (d *Dispatcher) prepare(c Config) *Config {
 		if o := old[w.Name]; o != nil && o.Version == w.Version && w.Version != 0 {
 			w.destination = o.destination
 		} else {
-			w.destination = d.destination(w.Name, w.URL, w.Headers, &w)
+			w.destination = d.destination(push.DestinationConfig{Name: w.Name, URL: w.URL, Headers: w.Headers}, &w)
 		}
 		workers = append(workers, &w)
 	}
@@ -147,10 +147,13 @@ func (d *Dispatcher) prepare(c Config) *Config {
 	return &c
 }
 
-func (d *Dispatcher) destination(name, url string, headers map[string]string, w *Worker) *push.Destination {
-	dest, err := push.NewDestination(push.DestinationConfig{Name: name, URL: url, Headers: headers, Secrets: w.Secrets, Keys: w.Keys, Auth: w.Auth})
+// destination returns where c leads, with what w signs and proves itself by; nil
+// where that cannot be.
+func (d *Dispatcher) destination(c push.DestinationConfig, w *Worker) *push.Destination {
+	c.Secrets, c.Keys, c.Auth = w.Secrets, w.Keys, w.Auth
+	dest, err := push.NewDestination(c)
 	if err != nil {
-		d.log.Error("worker cannot be pushed to", "worker", name, "error", err)
+		d.log.Error("worker cannot be pushed to", "worker", c.Name, "error", err)
 		return nil
 	}
 	return dest

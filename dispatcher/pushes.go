@@ -34,7 +34,7 @@ func (l *loop) destination(o *pushOrder) *push.Destination {
 		return o.Worker.destination
 	}
 	w := Worker{Secrets: l.d.config.Load().SigningSecrets}
-	return l.d.destination("", o.Entry.Job.URL, nil, &w)
+	return l.d.destination(push.DestinationConfig{URL: o.Entry.Job.URL, Method: o.Entry.Job.Method}, &w)
 }
 
 // abort closes the request of a push.

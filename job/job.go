@@ -24,7 +24,10 @@ type Job struct {
 	Headers map[string]string
 	// URL is the destination of an ad-hoc job; empty means that a registered
 	// worker of the queue gets it.
-	URL         string
+	URL string
+	// Method is how an ad-hoc job is sent; empty means POST.
+	Method string
+	// ContentType is the payload's; empty where the request has no content.
 	ContentType string
 	// PayloadSize is the length of the payload in bytes.
 	PayloadSize int

@@ -46,6 +46,7 @@ const (
 	fieldFinishedAt
 	fieldAttempts // message
 	fieldCounted
+	fieldMethod
 )
 
 // The fields of the retry policy.
@@ -94,6 +95,7 @@ func appendUncounted(b []byte, j *job.Job) []byte {
 	b = appendTexts(b, fieldLabel, j.Labels)
 	b = appendTexts(b, fieldHeader, j.Headers)
 	b = appendText(b, fieldURL, j.URL)
+	b = appendText(b, fieldMethod, j.Method)
 	b = appendText(b, fieldContentType, j.ContentType)
 	b = appendInt(b, fieldPayloadSize, int64(j.PayloadSize))
 	b = appendInt(b, fieldTimeout, int64(j.Timeout))
@@ -245,6 +247,8 @@ func decodeJobField(j *job.Job, f *fields) {
 		j.Headers = f.pair(j.Headers)
 	case fieldURL:
 		j.URL = f.text()
+	case fieldMethod:
+		j.Method = f.text()
 	case fieldContentType:
 		j.ContentType = f.text()
 	case fieldPayloadSize:

@@ -35,7 +35,7 @@ func drawJob(t *rapid.T) *job.Job {
 		ID: job.MakeID(start, 3, [9]byte{1}), Queue: "q" + text.Draw(t, "queue"), Type: text.Draw(t, "type"), Key: text.Draw(t, "key"),
 		Priority: job.Priority(rapid.IntRange(1, 4).Draw(t, "priority")),
 		Labels:   drawTexts(t, "labels"), Headers: drawTexts(t, "headers"),
-		URL: text.Draw(t, "url"), ContentType: text.Draw(t, "content type"), PayloadSize: number.Draw(t, "size"), Counted: number.Draw(t, "counted"),
+		URL: text.Draw(t, "url"), Method: text.Draw(t, "method"), ContentType: text.Draw(t, "content type"), PayloadSize: number.Draw(t, "size"), Counted: number.Draw(t, "counted"),
 		Timeout: job.Duration(rapid.Int64().Draw(t, "timeout")), Retry: drawPolicy(t), IdempotencyKey: text.Draw(t, "idempotency"),
 		CreatedAt: drawTime(t, "created"), RunAt: drawTime(t, "run at"), ExpiresAt: drawTime(t, "expires"),
 		Status: job.Status(rapid.IntRange(1, 5).Draw(t, "status")), Reason: job.Reason(text.Draw(t, "reason")),

@@ -1,6 +1,7 @@
 package jsonscan
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"unicode/utf16"
@@ -49,9 +50,12 @@ func below(w uint64) uint64 { return (w - ones*' ') & ^w & tops }
 func unescape(raw []byte) (text []byte, ok bool) {
 	text = make([]byte, 0, len(raw))
 	for i := 0; i < len(raw); {
-		if raw[i] != '\\' {
-			text = append(text, raw[i])
-			i++
+		if n := bytes.IndexByte(raw[i:], '\\'); n != 0 {
+			if n < 0 {
+				n = len(raw) - i
+			}
+			text = append(text, raw[i:i+n]...)
+			i += n
 			continue
 		}
 		if raw[i+1] != 'u' {

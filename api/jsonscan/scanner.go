@@ -163,6 +163,20 @@ func (s *Scanner) Text() []byte {
 	return text
 }
 
+// Copy reads a string and returns what it stands for in memory of its own, with
+// one copy whether there are escapes in it or not.
+func (s *Scanner) Copy() []byte {
+	start := s.pos
+	text := s.Text()
+	if s.err != nil {
+		return nil
+	}
+	if len(text) == s.pos-start-len(`""`) { // it has no escapes: it lies in the document
+		return append(make([]byte, 0, len(text)), text...)
+	}
+	return text
+}
+
 // Digits reads a number and returns it as it is written.
 func (s *Scanner) Digits() []byte {
 	s.space()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,7 @@ import (
 // enqueueFlags are those of the enqueue command as they were typed.
 type enqueueFlags struct {
 	job            client.NewJob
+	body, bodyFile string
 	delay, timeout string
 	runAt, expires string
 	headers        []string
@@ -35,6 +37,7 @@ type enqueueFlags struct {
 const enqueueLong = `Enqueue a job. The payload is the argument, the content of a file named as @file,
 or standard input where it is "-"; it must be JSON, and is what the worker
 receives as the body of its request. Without a payload the worker receives null.
+--body and --body-file send a text or the bytes of a file instead, of any type.
 
 With --wait the command ends when the job has: with exit code 0 where it
 succeeded, and 1 where it is dead, cancelled or expired.`
@@ -44,6 +47,8 @@ orchestrix enqueue '{"to":"ada@example.com"}'
 orchestrix enqueue --queue emails --type email.send --priority high @mail.json
 orchestrix enqueue --queue reports --delay 10m --label customer:42 '{"id":7}'
 orchestrix enqueue --type ping --url http://127.0.0.1:9000/hook --wait '{}'
+orchestrix enqueue --body-file report.pdf --content-type application/pdf
+orchestrix enqueue --url https://example.com/items/7 --method DELETE
 echo '{"n":1}' | orchestrix enqueue --count 100 -`
 
 func (c *cli) enqueueCommand() *cobra.Command {
@@ -52,7 +57,7 @@ func (c *cli) enqueueCommand() *cobra.Command {
 		Use: "enqueue [payload|@file|-]", Short: "Enqueue a job", Long: enqueueLong, Example: indent(enqueueExample),
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			newJob, err := f.newJob(args, c.stdin)
+			newJob, err := f.newJob(args, cmd.Flags().Changed("body"), c.stdin)
 			if err != nil {
 				return usageError{err}
 			}
@@ -69,6 +74,10 @@ func (c *cli) enqueueCommand() *cobra.Command {
 	flags.StringVar(&f.expires, "expires-at", "", "start no attempt from this `time` on (RFC 3339)")
 	flags.StringVar(&f.timeout, "timeout", "", "the longest `duration` of one attempt")
 	flags.StringVar(&f.job.URL, "url", "", "push to this `URL` rather than to a worker of the queue")
+	flags.StringVar(&f.job.Method, "method", "", "the `method` for --url: GET, POST (default), PUT, PATCH or DELETE")
+	flags.StringVar(&f.body, "body", "", "send this `text` to the byte, instead of a payload")
+	flags.StringVar(&f.bodyFile, "body-file", "", "send the content of this `file`, or of standard input where it is -, instead of a payload")
+	flags.StringVar(&f.job.ContentType, "content-type", "", "the `type` of what is sent: application/json, text/plain or application/octet-stream by default")
 	flags.StringArrayVar(&f.headers, "header", nil, "a `name:value` to add to the push; may be repeated")
 	flags.StringArrayVar(&f.labels, "label", nil, "a `name:value` to find the job by; may be repeated")
 	flags.StringVar(&f.job.IdempotencyKey, "idempotency-key", "", "enqueue once under this `key`, however often it is asked")
@@ -83,8 +92,8 @@ func (c *cli) enqueueCommand() *cobra.Command {
 	return cmd
 }
 
-// newJob reads the flags and the payload.
-func (f *enqueueFlags) newJob(args []string, stdin io.Reader) (client.NewJob, error) {
+// newJob reads the flags and the payload. withBody says that --body was given.
+func (f *enqueueFlags) newJob(args []string, withBody bool, stdin io.Reader) (client.NewJob, error) {
 	j := f.job
 	if f.count < 1 || (f.count > 1 && (f.wait || j.IdempotencyKey != "")) {
 		return j, fmt.Errorf("--count must be at least 1, and 1 with --wait or --idempotency-key")
@@ -103,8 +112,33 @@ func (f *enqueueFlags) newJob(args []string, stdin io.Reader) (client.NewJob, er
 	if !f.retry.IsZero() {
 		j.Retry = &f.retry
 	}
+	if withBody || f.bodyFile != "" {
+		return j, f.readBody(&j, args, withBody, stdin)
+	}
 	j.Payload, err = payload(args, stdin)
 	return j, err
+}
+
+// readBody reads what is sent instead of a payload.
+func (f *enqueueFlags) readBody(j *client.NewJob, args []string, withBody bool, stdin io.Reader) (err error) {
+	if len(args) > 0 || withBody && f.bodyFile != "" {
+		return errors.New("give one of a payload, --body and --body-file")
+	}
+	switch {
+	case withBody:
+		j.Body = []byte(f.body)
+		if j.ContentType == "" {
+			j.ContentType = job.ContentTypeText
+		}
+	case f.bodyFile == "-":
+		j.Body, err = io.ReadAll(stdin)
+	default:
+		j.Body, err = os.ReadFile(f.bodyFile)
+	}
+	if err != nil {
+		return fmt.Errorf("--body-file: %w", err)
+	}
+	return nil
 }
 
 func (f *enqueueFlags) readTimes(j *client.NewJob) error {

@@ -22,7 +22,7 @@ orchestrix jobs watch job_01kwersrg009d020g30g2gc1r8`
 
 func (c *cli) jobsCommand() *cobra.Command {
 	return group("jobs", "See and change jobs", "See what became of jobs, and change what becomes of them.", jobsExample,
-		c.jobsListCommand(), c.jobsGetCommand(), c.jobsWatchCommand(), c.jobsDeleteCommand(),
+		c.jobsListCommand(), c.jobsGetCommand(), c.jobsPayloadCommand(), c.jobsWatchCommand(), c.jobsDeleteCommand(),
 		c.jobVerb("cancel", "Cancel waiting jobs; a push under way is aborted", (*client.Client).CancelJob),
 		c.jobVerb("retry", "Run ended jobs again, with a fresh count of attempts", (*client.Client).RetryJob),
 		c.jobVerb("run-now", "Make delayed or retrying jobs due at once", (*client.Client).RunJobNow),
@@ -130,6 +130,7 @@ func jobFields(j *client.Job, now time.Time) fields {
 	f.add("key", j.Key)
 	f.add("priority", j.Priority)
 	f.add("url", j.URL)
+	f.add("method", j.Method)
 	for _, name := range slices.Sorted(maps.Keys(j.Labels)) {
 		f.add("label "+name, j.Labels[name])
 	}
@@ -141,9 +142,39 @@ func jobFields(j *client.Job, now time.Time) fields {
 		f.add("finished", j.FinishedAt.Local().Format(time.RFC3339)+" ("+ago(j.FinishedAt, now)+")")
 	}
 	f.add("attempts", strconv.Itoa(j.Attempt))
-	f.add("payload", oneLine(string(j.Payload), 200))
+	f.add("payload", shownPayload(j))
 	f.add("result", oneLine(string(j.Result), 200))
 	return f
+}
+
+// shownPayload is the payload on one line; of bytes that are no text, how many.
+func shownPayload(j *client.Job) string {
+	switch {
+	case j.BodyBase64 != nil:
+		return fmt.Sprintf("%d bytes of %s; see: orchestrix jobs payload %s", len(j.BodyBase64), j.ContentType, j.ID)
+	case j.Body != "":
+		return oneLine(j.Body, 200)
+	}
+	return oneLine(string(j.Payload), 200)
+}
+
+func (c *cli) jobsPayloadCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "payload <id>", Short: "Write a job's payload, byte by byte", Args: cobra.ExactArgs(1),
+		Example: indent("orchestrix jobs payload job_01kwersrg009d020g30g2gc1r8 > payload"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			api, err := c.client()
+			if err != nil {
+				return err
+			}
+			data, _, err := api.JobPayload(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			_, err = c.stdout.Write(data)
+			return err
+		},
+	}
 }
 
 // jobVerb returns a command that does the same to each of several jobs. It goes

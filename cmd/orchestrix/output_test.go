@@ -91,6 +91,17 @@ func TestJobsFromTheShell(t *testing.T) {
 	if payload.String() != `{"from":"stdin"}` || got.Labels["customer"] != "42" || got.Priority != "high" || got.Retry.MaxAttempts != 3 {
 		t.Errorf("the job: %+v", got)
 	}
+	raw := decode[client.Receipt](t, command(t, "\x00\xff", "enqueue", server, "-o", "json", "--queue", "r", "--body-file", "-", "--content-type", "image/x"))
+	if r := command(t, "", "jobs", "payload", server, raw.ID); r.out != "\x00\xff" {
+		t.Errorf("the bytes: %+v", r)
+	}
+	if r := command(t, "", "jobs", "get", server, raw.ID); !strings.Contains(r.out, "2 bytes of image/x; see: orchestrix jobs payload "+raw.ID) {
+		t.Errorf("a job of bytes: %+v", r)
+	}
+	text := decode[client.Receipt](t, command(t, "", "enqueue", server, "-o", "json", "--queue", "r", "--body", "a\nb", "--url", "https://example.com", "--method", "PUT", "--delay", "1h"))
+	if r := command(t, "", "jobs", "get", server, text.ID); !regexp.MustCompile(`method: +PUT\n`).MatchString(r.out) || !regexp.MustCompile(`payload: +a b\n`).MatchString(r.out) {
+		t.Errorf("a job of text: %+v", r)
+	}
 	list := command(t, "", "jobs", "list", server, "--label", "customer:42")
 	if !regexp.MustCompile(`(?m)^ID +QUEUE +TYPE +STATUS +ATTEMPTS +CREATED`).MatchString(list.out) || strings.Count(list.out, "job_") != 1 {
 		t.Errorf("the list:\n%s", list.out)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/orchestrix/orchestrix/job"
 	"github.com/orchestrix/orchestrix/webhook"
 )
 
@@ -14,6 +15,8 @@ type DestinationConfig struct {
 	// Name is the worker's; empty for an ad-hoc URL.
 	Name string
 	URL  string
+	// Method is POST where it is empty, else one of job.Methods.
+	Method string
 	// Headers are the worker's own, as ValidateHeaders accepts them.
 	Headers map[string]string
 	// Secrets sign every push: one, or several while a secret rotates.
@@ -29,12 +32,15 @@ type DestinationConfig struct {
 // itself. It may be used concurrently; a changed configuration is a new
 // Destination.
 type Destination struct {
-	name    string
-	target  *target
-	start   string            // request line, host header, and what Auth adds to every push
-	headers map[string]string // the worker's own
-	static  string            // the same as they are sent
-	signer  *webhook.Signer
+	name   string
+	target *target
+	start  string // request line, host header, and what Auth adds to every push
+	// bodiless says that a request without a payload has no content, rather than
+	// one of no bytes (RFC 9110, 8.6).
+	bodiless bool
+	headers  map[string]string // the worker's own
+	static   string            // the same as they are sent
+	signer   *webhook.Signer
 	// authHeader is the name of the header that Auth sets, or "": a job's own
 	// header of that name is not sent.
 	authHeader string
@@ -56,6 +62,13 @@ func NewDestination(c DestinationConfig) (*Destination, error) {
 	if errs := ValidateAuth("auth", &c.Auth, c.URL, c.Headers); len(errs) > 0 {
 		return nil, errs[0]
 	}
+	method := c.Method
+	if method == "" {
+		method = job.MethodPost
+	}
+	if !job.ValidMethod(method) {
+		return nil, fmt.Errorf("method must be one of %v", job.Methods())
+	}
 	signer, err := webhook.NewSigner(c.Secrets...)
 	if err == nil && len(c.Keys) > 0 {
 		signer, err = signer.WithKeys(c.Keys...)
@@ -65,8 +78,8 @@ func NewDestination(c DestinationConfig) (*Destination, error) {
 	}
 	d := &Destination{
 		name: c.Name, target: t, signer: signer,
-		start:   "POST " + t.path + " HTTP/1.1\r\nHost: " + t.hostPort + "\r\n",
-		headers: maps.Clone(c.Headers),
+		start:   method + " " + t.path + " HTTP/1.1\r\nHost: " + t.hostPort + "\r\n",
+		headers: maps.Clone(c.Headers), bodiless: method == job.MethodGet || method == job.MethodDelete,
 	}
 	d.static = string(d.appendHeaders(nil, nil))
 	return d, d.authenticate(&c.Auth)

@@ -70,11 +70,11 @@ func (r *Request) appendHead(out, lines []byte, userAgent, token string, now, de
 	}
 	// Without it any coding is acceptable (RFC 9110, 12.5.3), and answers are
 	// kept as they come.
-	out = append(out, "Accept-Encoding: identity\r\nContent-Length: "...)
-	out = strconv.AppendInt(out, int64(len(r.Body)), 10)
-	out = append(out, "\r\n"...)
-	if out, err = r.appendContentType(out); err != nil {
-		return out, lines, err
+	out = append(out, "Accept-Encoding: identity\r\n"...)
+	if !d.bodiless || len(r.Body) > 0 {
+		if out, err = r.appendContent(out); err != nil {
+			return out, lines, err
+		}
 	}
 	if out, err = r.appendOwnHeaders(out); err != nil {
 		return out, lines, err
@@ -83,7 +83,11 @@ func (r *Request) appendHead(out, lines []byte, userAgent, token string, now, de
 	return r.appendSignatures(out, lines, now), lines, nil
 }
 
-func (r *Request) appendContentType(out []byte) ([]byte, error) {
+// appendContent appends what the body is: its length and type.
+func (r *Request) appendContent(out []byte) ([]byte, error) {
+	out = append(out, "Content-Length: "...)
+	out = strconv.AppendInt(out, int64(len(r.Body)), 10)
+	out = append(out, "\r\n"...)
 	contentType := r.ContentType
 	if contentType == "" {
 		contentType = defaultContentType
