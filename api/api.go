@@ -92,6 +92,7 @@ func newRouter() *gin.Engine {
 	router := gin.New()
 	router.HandleMethodNotAllowed = true
 	router.RedirectTrailingSlash = false
+	router.UseRawPath = true // a job's key may have a slash in it, escaped
 	return router
 }
 
@@ -134,6 +135,7 @@ func (a *api) routes(router *gin.Engine) {
 	a.jobRoutes()
 	a.workerRoutes()
 	a.queueRoutes()
+	a.queueKeyRoutes()
 	a.keyRoutes()
 	a.signingRoutes()
 }

@@ -42,6 +42,7 @@ type nullDispatcher struct{}
 func (nullDispatcher) Configure(dispatcher.Config)             {}
 func (nullDispatcher) Wake(int)                                {}
 func (nullDispatcher) Running(ids ...job.ID) []bool            { return make([]bool, len(ids)) }
+func (nullDispatcher) KeyLive(_, _ string) dispatcher.KeyLive  { return dispatcher.KeyLive{} }
 func (nullDispatcher) QueueLive(string) dispatcher.QueueLive   { return dispatcher.QueueLive{} }
 func (nullDispatcher) WorkerLive(string) dispatcher.WorkerLive { return dispatcher.WorkerLive{} }
 func (nullDispatcher) Watch(job.ID) (<-chan struct{}, func())  { return make(chan struct{}), func() {} }

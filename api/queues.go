@@ -28,6 +28,15 @@ var queueObject = object[queueSpec]{
 			bounded("How many jobs may wait, those that are delayed or being pushed included; more are refused with 429.", 1, control.MaxMaxPending)),
 		integer("max_bytes", func(q *queueSpec) *int { return &q.MaxBytes }, fmt.Sprintf("must be from 1 to %d", control.MaxMaxBytes),
 			bounded("How many bytes the payloads of waiting jobs may take together; more are refused with 429.", 1, control.MaxMaxBytes)),
+		integer("key_concurrency", func(q *queueSpec) *int { return &q.KeyConcurrency }, "must be from 1 to 10000",
+			bounded("How many pushes of one key at once. 1 keeps the order: the jobs of a key run one after the other, as they were enqueued, whatever their priority, each only when the one before has ended. It changes from or to 1 only while no job waits.", 1, control.MaxQueueConcurrency)),
+		optionalNested("key_rate", func(q *queueSpec) **job.Rate { return &q.KeyRate }, &rateObject),
+		text("on_dead", func(q *queueSpec) *string { return &q.OnDead }, "must be skip or block",
+			choice("What a dead job does to those of its key behind it, with a key_concurrency of 1: skip lets them run (the default), block holds them up until it is run again or deleted.",
+				control.OnDeadSkip, control.OnDeadBlock)),
+		text("after_lost", func(q *queueSpec) *string { return &q.AfterLost }, "must be repush or wait",
+			choice("When a push is repeated whose node died: at once (repush, the default), although it may still go on, or after its deadline (wait, implied by a key_concurrency of 1).",
+				control.AfterLostRepush, control.AfterLostWait)),
 		text("description", func(q *queueSpec) *string { return &q.Description }, "", doc("For people; at most 1000 bytes.")),
 	},
 }
@@ -47,15 +56,19 @@ var rateObject = object[job.Rate]{
 
 // Queue is a queue as it is shown.
 type Queue struct {
-	Name         string      `json:"name"`
-	Concurrency  int         `json:"concurrency"`
-	Rate         *job.Rate   `json:"rate,omitempty"`
-	PriorityMode string      `json:"priority_mode"`
-	Retry        *job.Policy `json:"retry,omitempty" doc:"What the queue itself sets; the rest falls through to the server."`
-	MaxPending   int         `json:"max_pending,omitempty"`
-	MaxBytes     int         `json:"max_bytes,omitempty"`
-	Description  string      `json:"description,omitempty"`
-	Configured   bool        `json:"configured" doc:"Whether it has a configuration of its own."`
+	Name           string      `json:"name"`
+	Concurrency    int         `json:"concurrency"`
+	Rate           *job.Rate   `json:"rate,omitempty"`
+	PriorityMode   string      `json:"priority_mode"`
+	Retry          *job.Policy `json:"retry,omitempty" doc:"What the queue itself sets; the rest falls through to the server."`
+	KeyConcurrency int         `json:"key_concurrency,omitempty"`
+	KeyRate        *job.Rate   `json:"key_rate,omitempty"`
+	OnDead         string      `json:"on_dead,omitempty"`
+	AfterLost      string      `json:"after_lost"`
+	MaxPending     int         `json:"max_pending,omitempty"`
+	MaxBytes       int         `json:"max_bytes,omitempty"`
+	Description    string      `json:"description,omitempty"`
+	Configured     bool        `json:"configured" doc:"Whether it has a configuration of its own."`
 
 	Paused      bool      `json:"paused"`
 	PauseReason string    `json:"pause_reason,omitempty"`
@@ -69,7 +82,7 @@ type Queue struct {
 	OldestPendingAge job.Duration     `json:"oldest_pending_age,omitempty" doc:"How long the oldest ready job has waited."`
 	Throughput       float64          `json:"throughput" doc:"Attempts that ended per second, over the last minute."`
 	InFlight         int              `json:"in_flight" doc:"Pushes right now."`
-	Blocked          string           `json:"blocked,omitempty" doc:"Why ready jobs wait: paused, no_worker, concurrency, rate or throttled."`
+	Blocked          string           `json:"blocked,omitempty" doc:"Why ready jobs wait: paused, no_worker, concurrency, rate, throttled or key."`
 	WaitingReason    string           `json:"waiting_reason,omitempty" doc:"The same, in a sentence."`
 }
 
@@ -80,6 +93,7 @@ func viewQueue(q *control.Queue) Queue {
 		Workers: append([]string{}, q.Workers...), Counts: q.Counts, OldestPendingAge: job.Duration(q.OldestPending),
 		Throughput: q.Live.Throughput, InFlight: q.Live.InFlight, Blocked: q.Blocked, WaitingReason: q.Waiting,
 	}
+	v.KeyConcurrency, v.KeyRate, v.OnDead, v.AfterLost = q.KeyConcurrency, q.KeyRate, q.OnDead, q.AfterLost
 	v.Rate, v.MaxPending, v.MaxBytes, v.Bytes = q.Rate, q.MaxPending, q.MaxBytes, q.Bytes
 	if !q.Retry.IsZero() {
 		v.Retry = &q.Retry
@@ -102,12 +116,12 @@ func (a *api) queueRoutes() {
 	register(a, operation{method: "GET", path: "/v1/queues", id: "list-queues", tag: queuesTag, summary: "List queues by name"}, a.listQueues)
 	register(a, operation{method: "GET", path: path, id: "get-queue", tag: queuesTag, errors: []int{404}, summary: "Read a queue with its counts"}, a.getQueue)
 	register(a, operation{
-		method: "PUT", path: path, id: "put-queue", tag: queuesTag, errors: []int{412}, body: bodyOf(&queueObject),
+		method: "PUT", path: path, id: "put-queue", tag: queuesTag, errors: []int{409, 412}, body: bodyOf(&queueObject),
 		summary: "Replace a queue's configuration",
 	}, a.putQueue)
 	a.alsoCreated(path, schemaOf[Queue](a))
 	register(a, operation{
-		method: "PATCH", path: path, id: "patch-queue", tag: queuesTag, errors: []int{412}, body: patchOf(&queueObject),
+		method: "PATCH", path: path, id: "patch-queue", tag: queuesTag, errors: []int{409, 412}, body: patchOf(&queueObject),
 		summary: "Change a queue's configuration (RFC 7396)",
 	}, a.patchQueue)
 	register(a, operation{

@@ -179,6 +179,14 @@ func (r *reader) integer() (int, bool) {
 	return n, err == nil
 }
 
+func (r *reader) boolean() (bool, bool) {
+	if k := r.scan.Peek(); k != jsonscan.True && k != jsonscan.False {
+		r.wrong("true or false")
+		return false, false
+	}
+	return r.scan.Bool(), r.scan.Err() == nil
+}
+
 func (r *reader) number() (float64, bool) {
 	if r.scan.Peek() != jsonscan.Number {
 		r.wrong("a number")

@@ -160,6 +160,11 @@ func integer[T any](name string, at func(*T) *int, notZero string, s *huma.Schem
 	return value(name, at, (*reader).integer, notZero, s)
 }
 
+func boolean[T any](name string, at func(*T) *bool, s *huma.Schema) field[T] {
+	s.Type = huma.TypeBoolean
+	return value(name, at, (*reader).boolean, "", s)
+}
+
 func number[T any](name string, at func(*T) *float64, notZero string, s *huma.Schema) field[T] {
 	s.Type = huma.TypeNumber
 	return value(name, at, (*reader).number, notZero, s)

@@ -23,6 +23,17 @@ type QueueConfig struct {
 	PriorityMode string `json:"priority_mode,omitempty"`
 	// Retry overrides the server's policy field by field.
 	Retry *job.Policy `json:"retry,omitempty"`
+	// KeyConcurrency bounds the pushes of one key at once; 0 bounds nothing. 1 keeps
+	// the order: the jobs of a key run one after the other, as they were enqueued.
+	KeyConcurrency int `json:"key_concurrency,omitempty"`
+	// KeyRate bounds how many pushes of one key start; nil bounds nothing.
+	KeyRate *job.Rate `json:"key_rate,omitempty"`
+	// OnDead is skip, the default, or block: where the order is kept, a dead job
+	// then holds up those of its key behind it.
+	OnDead string `json:"on_dead,omitempty"`
+	// AfterLost is repush, the default, or wait: a push whose node died is repeated
+	// only after its deadline. A KeyConcurrency of 1 implies it.
+	AfterLost string `json:"after_lost,omitempty"`
 	// MaxPending bounds the jobs that wait, those that are delayed or being pushed
 	// included, and MaxBytes what their payloads take; 0 bounds nothing. What is
 	// over is refused with 429.
@@ -53,8 +64,8 @@ type Queue struct {
 	// Throughput is attempts settled per second, over the last minute.
 	Throughput float64 `json:"throughput"`
 	InFlight   int     `json:"in_flight"`
-	// Blocked says why ready jobs wait: paused, no_worker, concurrency, rate
-	// or throttled. WaitingReason says it in a sentence.
+	// Blocked says why ready jobs wait: paused, no_worker, concurrency, rate,
+	// throttled or key. WaitingReason says it in a sentence.
 	Blocked       string `json:"blocked,omitempty"`
 	WaitingReason string `json:"waiting_reason,omitempty"`
 }

@@ -154,6 +154,8 @@ func (c *Control) config(now time.Time) (dispatcher.Config, error) {
 	}
 	bounds := backlogsOf(c.live.queues)
 	c.bounds.Store(&bounds)
+	ordered := orderedOf(c.live.queues)
+	c.ordered.Store(&ordered)
 	c.live.nextEnd = c.live.signing.nextEnd(now)
 	for _, name := range slices.Sorted(maps.Keys(c.live.workers)) {
 		d := c.live.workers[name]
@@ -191,8 +193,14 @@ func (c *Control) queueConfig(q *queueRecord) dispatcher.Queue {
 	if q.Rate != nil {
 		rate = *q.Rate
 	}
+	var keyRate job.Rate
+	if q.KeyRate != nil {
+		keyRate = *q.KeyRate
+	}
 	return dispatcher.Queue{
 		Concurrency: concurrency, Rate: rate, Strict: q.PriorityMode == PriorityStrict, Paused: q.Paused, Retry: q.Retry,
+		KeyConcurrency: q.KeyConcurrency, KeyRate: keyRate, Pins: q.pins(),
+		DeadBlocks: q.OnDead == OnDeadBlock, LostWaits: q.AfterLost == AfterLostWait,
 	}
 }
 

@@ -23,6 +23,7 @@ type Store interface {
 	Result(ctx context.Context, id job.ID) (body []byte, contentType string, err error)
 	ListJobs(ctx context.Context, f store.JobFilter, before job.ID, limit int) (store.JobPage, error)
 	Counts(ctx context.Context, queue string) (store.Counts, error)
+	KeyDepth(ctx context.Context, queue, key string, limit int) (int, error)
 	ListQueues(ctx context.Context, after string, limit int) ([]store.QueueCounts, error)
 	OldestWaiting(ctx context.Context, queue string) (time.Time, error)
 	Send(ctx context.Context, c store.Command) (seq uint64, err error)
@@ -39,6 +40,7 @@ type Dispatcher interface {
 	Wake(shard int)
 	Running(ids ...job.ID) []bool
 	QueueLive(queue string) dispatcher.QueueLive
+	KeyLive(queue, key string) dispatcher.KeyLive
 	WorkerLive(worker string) dispatcher.WorkerLive
 	Watch(id job.ID) (settled <-chan struct{}, stop func())
 }
@@ -127,7 +129,9 @@ type Control struct {
 	totals totals
 	// bounds are those of the live queues; an enqueue reads them without a lock.
 	bounds atomic.Pointer[backlogs]
-	paces  paces
+	// ordered are those that keep the order of their keys, for an enqueue too.
+	ordered atomic.Pointer[orderedQueues]
+	paces   paces
 }
 
 // New returns a Control. Call Load before anything else, and Close at the end.

@@ -36,6 +36,7 @@ func newIdle() *idle {
 func (d *idle) Configure(c dispatcher.Config)          { d.configured <- c }
 func (*idle) Wake(int)                                 {}
 func (*idle) Running(ids ...job.ID) []bool             { return make([]bool, len(ids)) }
+func (*idle) KeyLive(_, _ string) dispatcher.KeyLive   { return dispatcher.KeyLive{} }
 func (*idle) QueueLive(string) dispatcher.QueueLive    { return dispatcher.QueueLive{} }
 func (*idle) WorkerLive(string) dispatcher.WorkerLive  { return dispatcher.WorkerLive{} }
 func (d *idle) Watch(job.ID) (<-chan struct{}, func()) { return d.settled, func() {} }

@@ -122,7 +122,9 @@ func (c *Control) newJob(ctx context.Context, n *NewJob, now time.Time) (*job.Jo
 			Fields: []job.FieldError{badField(n.Form.String(), "must be at most %d bytes long", c.o.MaxPayload)},
 		}
 	}
-	return n.job(now, c.store.Shards()), nil
+	j := n.job(now, c.store.Shards())
+	j.Ordered = c.keepsOrder(j.Queue, j.Key)
+	return j, nil
 }
 
 // job returns the job of a request without faults.

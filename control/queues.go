@@ -24,6 +24,7 @@ type QueueSpec struct {
 	// Retry overrides the server's policy field by field.
 	Retry job.Policy `json:"retry,omitzero"`
 	Backlog
+	KeyLimits
 	Description string `json:"description,omitempty"`
 }
 
@@ -59,7 +60,7 @@ type Queue struct {
 	// OldestPending is for how long the oldest ready job has waited.
 	OldestPending time.Duration
 	// Blocked is why jobs wait although they are ready: paused, no_worker,
-	// concurrency, rate or throttled; empty where they do not. Waiting says it to a
+	// concurrency, rate, throttled or key; empty where they do not. Waiting says it to a
 	// person.
 	Blocked, Waiting string
 }
@@ -68,6 +69,8 @@ type Queue struct {
 type queueRecord struct {
 	QueueSpec
 	pause
+	// Pins are the keys with limits of their own.
+	Pins map[string]PinSpec `json:"pins,omitempty"`
 }
 
 // PutQueue replaces the specification of a queue; its state stays. created
@@ -123,7 +126,13 @@ func (c *Control) changeQueue(ctx context.Context, name string, m Match, edit fu
 	if err != nil {
 		return Queue{}, false, storeError("change the queue", err)
 	}
-	d, created, err := change(ctx, c, kindQueue, name, m, func(d *document[queueRecord]) error { return edit(&d.Value, now) })
+	d, created, err := change(ctx, c, kindQueue, name, m, func(d *document[queueRecord]) error {
+		was := d.Value.ordered()
+		if err := edit(&d.Value, now); err != nil || d.Value.ordered() == was {
+			return err
+		}
+		return c.checkUnused(ctx, name)
+	})
 	if err != nil {
 		return Queue{}, false, err
 	}
@@ -143,6 +152,7 @@ func checkQueue(q *QueueSpec) error {
 		f = append(f, q.Rate.Validate("rate.")...)
 	}
 	f = append(f, q.Retry.Validate("retry.")...)
+	f = append(f, q.KeyLimits.faults()...)
 	f = append(f, q.Backlog.faults()...)
 	f.add("description", checkText(q.Description, MaxDescription))
 	if len(f) > 0 {
@@ -219,6 +229,7 @@ func (c *Control) queueWith(ctx context.Context, name string, d *document[queueR
 		Workers: c.servedBy(name), Live: c.dispatch.QueueLive(name),
 	}
 	q.PriorityMode = cmp.Or(q.PriorityMode, PriorityWeighted)
+	q.KeyLimits = q.KeyLimits.shown()
 	if q.Concurrency == 0 {
 		q.Concurrency = c.o.QueueConcurrency
 	}
@@ -259,6 +270,7 @@ var blockedReasons = map[string]string{
 	"no_worker":   "no worker serves this queue, or all that do are paused",
 	"rate":        "the queue's rate is used up for now",
 	"concurrency": "as many pushes are in flight as the queue and its workers allow",
+	"key":         "every key that has jobs is at its own limits, or paused",
 	"throttled":   "its workers asked to be left alone",
 }
 

@@ -22,3 +22,9 @@ func (b bucket) ready(r job.Rate) time.Time {
 
 // start books one start.
 func (b *bucket) start(r job.Rate, now time.Time) { b.due = later(b.due, now).Add(r.Interval()) }
+
+// tokens returns how many starts are allowed at once.
+func (b bucket) tokens(r job.Rate, now time.Time) int {
+	used := max(b.due.Sub(now), 0)
+	return max(r.Starts()-int((used+r.Interval()-1)/r.Interval()), 0)
+}

@@ -23,6 +23,7 @@ func (c *cli) queuesCommand() *cobra.Command {
 	return group("queues", "Configure and see queues", "A queue is where jobs wait. It is there from its first mention.", queuesExample,
 		c.queuesListCommand(), c.queuesSetCommand(),
 		c.queueVerb("get", "Show a queue with its counts", (*client.Client).Queue),
+		c.queueKeysCommand(),
 		c.queuesPauseCommand(),
 		c.queueVerb("resume", "Let pushes of a queue go on", (*client.Client).ResumeQueue),
 	)
@@ -56,8 +57,8 @@ func (c *cli) queuesSetCommand() *cobra.Command {
 	var config client.QueueConfig
 	var retry job.Policy
 	var backoff string
-	var initialDelay, maxDelay, maxDuration, rate string
-	var burst int
+	var initialDelay, maxDelay, maxDuration, rate, keyRate string
+	var burst, keyBurst int
 	cmd := &cobra.Command{
 		Use: "set <name>", Short: "Configure a queue, replacing its configuration", Args: cobra.ExactArgs(1),
 		Long:    "Configure a queue, replacing its configuration: what is not given is the\nserver's default again.",
@@ -74,7 +75,11 @@ func (c *cli) queuesSetCommand() *cobra.Command {
 			if !retry.IsZero() {
 				config.Retry = &retry
 			}
-			if err := readRate(rate, burst, &config); err != nil {
+			var err error
+			if config.Rate, err = readRate("rate", rate, burst); err != nil {
+				return err
+			}
+			if config.KeyRate, err = readRate("key-rate", keyRate, keyBurst); err != nil {
 				return err
 			}
 			api, err := c.client()
@@ -93,6 +98,11 @@ func (c *cli) queuesSetCommand() *cobra.Command {
 	flags.StringVar(&rate, "rate", "", "pushes that may start, as `limit/period`, such as 100/1m")
 	flags.IntVar(&burst, "rate-burst", 0, "pushes that may start at once after a rest; 0 means those of 100ms")
 	flags.StringVar(&config.PriorityMode, "priority-mode", "", "weighted or strict")
+	flags.IntVar(&config.KeyConcurrency, "key-concurrency", 0, "pushes of one key in flight at once; 1 keeps their order; 0 means any number")
+	flags.StringVar(&keyRate, "key-rate", "", "pushes of one key that may start, as `limit/period`, such as 10/1m")
+	flags.IntVar(&keyBurst, "key-rate-burst", 0, "pushes of one key that may start at once after a rest")
+	flags.StringVar(&config.OnDead, "on-dead", "", "with --key-concurrency 1, what a dead job does to those behind it: skip or block")
+	flags.StringVar(&config.AfterLost, "after-lost", "", "a push whose node died is repeated at once (repush) or after its deadline (wait)")
 	flags.IntVar(&config.MaxPending, "max-pending", 0, "jobs that may wait; more are refused; 0 means any number")
 	flags.IntVar(&config.MaxBytes, "max-bytes", 0, "`bytes` that the payloads of waiting jobs may take; 0 means any number")
 	flags.IntVar(&retry.MaxAttempts, "retry-max-attempts", 0, "how many attempts of a job may fail")
@@ -103,22 +113,22 @@ func (c *cli) queuesSetCommand() *cobra.Command {
 	return cmd
 }
 
-// readRate reads a rate from its flags.
-func readRate(text string, burst int, into *client.QueueConfig) error {
+// readRate reads a rate from the flags --flag and --flag-burst; nil where they
+// are not given.
+func readRate(flag, text string, burst int) (*job.Rate, error) {
 	if text == "" {
 		if burst != 0 {
-			return usagef("--rate-burst needs --rate")
+			return nil, usagef("--%s-burst needs --%s", flag, flag)
 		}
-		return nil
+		return nil, nil
 	}
 	limit, period, _ := strings.Cut(text, "/")
 	n, err := strconv.Atoi(limit)
 	d, err2 := job.ParseDuration(period)
 	if err != nil || err2 != nil {
-		return usagef("--rate must be a limit and a period, such as 100/1m, not %q", text)
+		return nil, usagef("--%s must be a limit and a period, such as 100/1m, not %q", flag, text)
 	}
-	into.Rate = &job.Rate{Limit: n, Period: d, Burst: burst}
-	return nil
+	return &job.Rate{Limit: n, Period: d, Burst: burst}, nil
 }
 
 // rateText is a rate for people; empty where there is none.
@@ -167,6 +177,10 @@ func (c *cli) showQueue(q *client.Queue) error {
 	f.add("concurrency", strconv.Itoa(q.Concurrency))
 	f.add("rate", rateText(q.Rate))
 	f.add("priorities", q.PriorityMode)
+	f.add("key concurrency", optionalCount(q.KeyConcurrency))
+	f.add("key rate", rateText(q.KeyRate))
+	f.add("on dead", q.OnDead)
+	f.add("after lost", q.AfterLost)
 	f.add("in flight", strconv.Itoa(q.InFlight))
 	f.add("throughput", strconv.FormatFloat(q.Throughput, 'f', 1, 64)+" attempts/s")
 	f.add("waiting", backlogText(q))
