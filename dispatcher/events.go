@@ -168,6 +168,9 @@ type effects struct {
 	// Wake is when the machine wants to be stepped again, by the store's time;
 	// zero where only an event matters.
 	Wake time.Time
+	// Gather is how many attempts have to end before it is worth a step, while
+	// nothing else happens; 0 and 1 mean the first.
+	Gather int
 }
 
 // reads reports whether the effects ask for anything to be read.

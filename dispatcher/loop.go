@@ -22,6 +22,7 @@ type loop struct {
 	aborting  bool // no push begins any more
 	events    []event
 	results   []result
+	gather    int // with fewer results than this the loop sleeps on
 	queries   []query
 	pushes    map[attemptKey]context.CancelFunc
 	posted    chan struct{} // has a value while something is posted
@@ -217,6 +218,7 @@ func (l *loop) turn(ctx context.Context, events []event) (time.Duration, error) 
 		}
 		if len(events) == 0 {
 			l.answer(func(q *query) bool { return q.taken })
+			l.sleepUntil(out.Gather)
 			return wait, nil
 		}
 	}

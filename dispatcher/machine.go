@@ -204,6 +204,7 @@ func (m *machine) plan(now time.Time) {
 	m.goOn(now)
 	if m.current.busy {
 		m.askRefill()
+		m.gather(now)
 		return
 	}
 	if !m.looked {
@@ -314,11 +315,20 @@ func (m *machine) holdCommit(now time.Time) bool {
 	if m.drain || len(m.next.Consumed)+len(m.next.TimersDone)+len(m.due) > 0 {
 		return false
 	}
-	until, held := m.pace.hold(now, len(m.next.Settle))
+	ended := len(m.next.Settle)
+	until, held := m.pace.hold(now, ended)
 	if held {
-		m.out.Wake = until
+		m.out.Wake, m.out.Gather = until, m.pace.expected()-ended
 	}
 	return held
+}
+
+// gather lets attempts end unseen while a commit is under way: nothing would be
+// done about them before it is durable.
+func (m *machine) gather(now time.Time) {
+	if m.inFlight > 0 {
+		m.out.Wake, m.out.Gather = now.Add(maxUnseen), maxGather
+	}
 }
 
 // commit emits what has come together.

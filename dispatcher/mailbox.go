@@ -12,7 +12,7 @@ func (l *loop) listen(on bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.listening, l.aborting = on, !on
-	l.events, l.results = nil, nil
+	l.events, l.results, l.gather = nil, nil, 0
 }
 
 // post hands events to the machine.
@@ -97,8 +97,23 @@ func (l *loop) landed(r result) {
 		l.results = append(l.results, r)
 	}
 	delete(l.pushes, attemptKey{r.ID, r.Attempt})
+	enough := len(l.results) >= l.gather
 	l.mu.Unlock()
-	l.signal()
+	if enough {
+		l.signal()
+	}
+}
+
+// sleepUntil lets the loop sleep until so many answers have come in, or anything
+// else wakes it. Those that came during its turn count.
+func (l *loop) sleepUntil(gather int) {
+	l.mu.Lock()
+	l.gather = gather
+	enough := len(l.results) > 0 && len(l.results) >= gather
+	l.mu.Unlock()
+	if enough {
+		l.signal()
+	}
 }
 
 func (l *loop) signal() {

@@ -1,6 +1,9 @@
 package dispatcher
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // pace lets a busy shard gather what ends within a moment into one commit. A
 // commit costs about as much as five pushes, and on a fast disk it is durable
@@ -24,6 +27,9 @@ const (
 	minGather = 4
 	// maxGather is as many as make one commit cheap enough.
 	maxGather = 64
+	// maxUnseen is how long attempts that have ended stay unseen while a commit is
+	// under way. It matters where the store is slow or away.
+	maxUnseen = 100 * time.Millisecond
 )
 
 // count notes attempts that ended.
@@ -35,15 +41,25 @@ func (p *pace) count(now time.Time, n int) {
 	p.ended += n
 }
 
+// expected is how many attempts will end within maxHold, as far as a commit waits
+// for them; 0 where it does not.
+func (p *pace) expected() int {
+	n := min(p.perMs*float64(maxHold.Milliseconds()), maxGather)
+	if n < minGather {
+		return 0
+	}
+	return int(math.Ceil(n))
+}
+
 // hold reports whether a commit with n ended attempts is to be held back, and
 // until when.
 func (p *pace) hold(now time.Time, n int) (until time.Time, held bool) {
-	expected := min(p.perMs*float64(maxHold.Milliseconds()), maxGather)
+	expected := p.expected()
 	if p.held.IsZero() {
 		p.held = now
 	}
 	until = p.held.Add(maxHold)
-	if n == 0 || expected < minGather || float64(n) >= expected || !now.Before(until) {
+	if n == 0 || n >= expected || !now.Before(until) {
 		p.held = time.Time{}
 		return time.Time{}, false
 	}

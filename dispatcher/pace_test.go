@@ -90,3 +90,65 @@ func TestCommandsAreNotHeld(t *testing.T) {
 		t.Error("a command's commit is held")
 	}
 }
+
+// While a commit is held back or under way, an attempt that ends is not worth a
+// step by itself, but none is left unseen for long.
+func TestTheMachineSaysHowManyToGather(t *testing.T) {
+	t.Parallel()
+	m := &machine{started: true, inFlight: 5}
+	pace, now := busyPace(10)
+	m.pace = *pace
+	m.next.Settle = append(m.next.Settle, store.Settle{})
+	if !m.holdCommit(now) || m.out.Gather != 19 || !m.out.Wake.Equal(now.Add(maxHold)) {
+		t.Errorf("a commit of 1, held for 20, gathers %d until %v", m.out.Gather, m.out.Wake)
+	}
+	m.current.busy = true
+	if out := m.step(now); out.Gather != maxGather || !out.Wake.Equal(now.Add(maxUnseen)) {
+		t.Errorf("under a commit, %d are gathered until %v", out.Gather, out.Wake)
+	}
+	m.inFlight = 0
+	if out := m.step(now); out.Gather != 0 || !out.Wake.IsZero() {
+		t.Errorf("with nothing in flight, %d are gathered until %v", out.Gather, out.Wake)
+	}
+}
+
+// A loop is not woken by attempts that end before as many have as it waits for;
+// those that ended while it was not waiting yet count.
+func TestALoopSleepsUntilEnoughHaveEnded(t *testing.T) {
+	t.Parallel()
+	l := newLoop(&Dispatcher{}, 0)
+	l.listen(true)
+	woken := func() bool {
+		select {
+		case <-l.posted:
+			return true
+		default:
+			return false
+		}
+	}
+	l.landed(result{})
+	if !woken() {
+		t.Error("not woken by the first one")
+	}
+	l.sleepUntil(3)
+	if l.landed(result{}); woken() {
+		t.Error("woken by the second of three")
+	}
+	if l.landed(result{}); !woken() {
+		t.Error("not woken by the third of three")
+	}
+	if l.sleepUntil(3); !woken() {
+		t.Error("sleeps although three have ended already")
+	}
+	if got := l.collect(nil); len(got) != 1 || len(got[0].(pushed).Results) != 3 {
+		t.Errorf("collected %v", got)
+	}
+	if l.sleepUntil(0); woken() {
+		t.Error("woken by nothing")
+	}
+	l.sleepUntil(3)
+	l.landed(result{})
+	if l.post(inboxGrew{}); !woken() {
+		t.Error("not woken by an event while results are gathered")
+	}
+}
