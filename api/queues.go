@@ -37,6 +37,7 @@ var queueObject = object[queueSpec]{
 		text("after_lost", func(q *queueSpec) *string { return &q.AfterLost }, "must be repush or wait",
 			choice("When a push is repeated whose node died: at once (repush, the default), although it may still go on, or after its deadline (wait, implied by a key_concurrency of 1).",
 				control.AfterLostRepush, control.AfterLostWait)),
+		nested("retention", func(q *queueSpec) *control.Retention { return &q.Retention }, &retentionObject),
 		text("description", func(q *queueSpec) *string { return &q.Description }, "", doc("For people; at most 1000 bytes.")),
 	},
 }
@@ -68,6 +69,7 @@ type Queue struct {
 	MaxPending     int         `json:"max_pending,omitempty"`
 	MaxBytes       int         `json:"max_bytes,omitempty"`
 	Description    string      `json:"description,omitempty"`
+	Retention      Retention   `json:"retention" doc:"What it follows, the server's where it has none of its own."`
 	Configured     bool        `json:"configured" doc:"Whether it has a configuration of its own."`
 
 	Paused      bool      `json:"paused"`
@@ -79,6 +81,8 @@ type Queue struct {
 	Workers          []string         `json:"workers" nullable:"false" doc:"The workers that serve it."`
 	Counts           map[string]int64 `json:"counts" doc:"Jobs by shown status."`
 	Bytes            int64            `json:"bytes" doc:"What the payloads of the jobs that have not ended take."`
+	KeptBytes        int64            `json:"kept_bytes" doc:"What the jobs that have ended take: payloads, answers, records."`
+	Trimmed          Trimmed          `json:"trimmed" doc:"What retention has removed."`
 	OldestPendingAge job.Duration     `json:"oldest_pending_age,omitempty" doc:"How long the oldest ready job has waited."`
 	Throughput       float64          `json:"throughput" doc:"Attempts that ended per second, over the last minute."`
 	InFlight         int              `json:"in_flight" doc:"Pushes right now."`
@@ -94,6 +98,7 @@ func viewQueue(q *control.Queue) Queue {
 		Throughput: q.Live.Throughput, InFlight: q.Live.InFlight, Blocked: q.Blocked, WaitingReason: q.Waiting,
 	}
 	v.KeyConcurrency, v.KeyRate, v.OnDead, v.AfterLost = q.KeyConcurrency, q.KeyRate, q.OnDead, q.AfterLost
+	v.Retention, v.KeptBytes, v.Trimmed = Retention(q.Retention), q.KeptBytes, Trimmed{q.Trimmed}
 	v.Rate, v.MaxPending, v.MaxBytes, v.Bytes = q.Rate, q.MaxPending, q.MaxBytes, q.Bytes
 	if !q.Retry.IsZero() {
 		v.Retry = &q.Retry

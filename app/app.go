@@ -160,7 +160,7 @@ func stored(ctx context.Context, st *store.Store) int64 {
 	return usage.Bytes
 }
 
-// retention is the same for each terminal status: one number is one to remember.
+// retention is the same for each terminal status but dead: those are kept longest.
 func (a *App) retention() map[job.Status]time.Duration {
 	out := map[job.Status]time.Duration{}
 	for _, s := range job.Statuses() {
@@ -168,6 +168,7 @@ func (a *App) retention() map[job.Status]time.Duration {
 			out[s] = a.config.Retention
 		}
 	}
+	out[job.Dead] = max(a.config.Retention, a.config.RetentionDead)
 	return out
 }
 

@@ -55,8 +55,10 @@ type Config struct {
 	// Timeout bounds an attempt where neither job nor worker says otherwise, 1s
 	// to 1h.
 	Timeout time.Duration
-	// Retention is how long an ended job is kept, at least a minute.
-	Retention time.Duration
+	// Retention is how long an ended job is kept whose queue says nothing else, at
+	// least a minute; RetentionDead is the same for a dead one, which is never kept
+	// for a shorter time than the others.
+	Retention, RetentionDead time.Duration
 	// IdempotencyTTL is how long an idempotency key is held after its job ended.
 	IdempotencyTTL time.Duration
 	// Version stands in the user agent of pushes and in the API's description.
@@ -79,7 +81,8 @@ func Defaults() Config {
 		WindowBytes:      dispatcher.DefaultWindowBytes,
 		QueueConcurrency: control.DefaultQueueConcurrency,
 		Timeout:          control.DefaultTimeout,
-		Retention:        7 * 24 * time.Hour,
+		Retention:        control.DefaultRetention,
+		RetentionDead:    control.DefaultDeadRetention,
 		IdempotencyTTL:   24 * time.Hour,
 		Version:          "dev",
 		Logger:           slog.New(slog.DiscardHandler),
@@ -97,6 +100,7 @@ func (c Config) withDefaults() Config {
 	or(&c.QueueConcurrency, d.QueueConcurrency)
 	or(&c.Timeout, d.Timeout)
 	or(&c.Retention, d.Retention)
+	or(&c.RetentionDead, d.RetentionDead)
 	or(&c.IdempotencyTTL, d.IdempotencyTTL)
 	or(&c.Version, d.Version)
 	or(&c.Logger, d.Logger)
@@ -158,7 +162,8 @@ func (c Config) Validate() error {
 	}
 	between("timeout", c.Timeout, control.MinTimeout.Std(), control.MaxTimeout.Std())
 	between("drain-grace", c.DrainGrace, time.Millisecond, maxDrainGrace)
-	between("retention", c.Retention, minRetention, job.MaxPolicyDuration.Std())
+	between("retention", c.Retention, minRetention, control.MaxRetention.Std())
+	between("retention-dead", c.RetentionDead, minRetention, control.MaxRetention.Std())
 	between("idempotency-ttl", c.IdempotencyTTL, time.Second, maxIdempotency)
 	if err := c.validateListen(); err != nil {
 		errs = append(errs, err)

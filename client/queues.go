@@ -37,9 +37,11 @@ type QueueConfig struct {
 	// MaxPending bounds the jobs that wait, those that are delayed or being pushed
 	// included, and MaxBytes what their payloads take; 0 bounds nothing. What is
 	// over is refused with 429.
-	MaxPending  int    `json:"max_pending,omitempty"`
-	MaxBytes    int    `json:"max_bytes,omitempty"`
-	Description string `json:"description,omitempty"`
+	MaxPending int `json:"max_pending,omitempty"`
+	MaxBytes   int `json:"max_bytes,omitempty"`
+	// Retention is how long ended jobs are kept; nil means the server's.
+	Retention   *Retention `json:"retention,omitempty"`
+	Description string     `json:"description,omitempty"`
 }
 
 // Queue is a queue as the server shows it.
@@ -59,6 +61,10 @@ type Queue struct {
 	Counts map[string]int64 `json:"counts"`
 	// Bytes is what the payloads of the jobs that have not ended take.
 	Bytes int64 `json:"bytes"`
+	// KeptBytes is what the jobs that have ended take: payloads, answers, records.
+	KeptBytes int64 `json:"kept_bytes"`
+	// Trimmed counts what retention has removed.
+	Trimmed Trimmed `json:"trimmed"`
 	// OldestPendingAge is how long the oldest job that is ready has waited.
 	OldestPendingAge job.Duration `json:"oldest_pending_age,omitempty"`
 	// Throughput is attempts settled per second, over the last minute.

@@ -29,10 +29,15 @@ func (b *Backlog) faults() (f faults) {
 	if b.MaxPending < 0 || b.MaxPending > MaxMaxPending {
 		f.add("max_pending", fmt.Sprintf("must be from 1 to %d", MaxMaxPending))
 	}
-	if b.MaxBytes < 0 || b.MaxBytes > MaxMaxBytes {
-		f.add("max_bytes", fmt.Sprintf("must be from 1 to %d", MaxMaxBytes))
-	}
+	f.add("max_bytes", checkMaxBytes(b.MaxBytes))
 	return f
+}
+
+func checkMaxBytes(n int) string {
+	if n < 0 || n > MaxMaxBytes {
+		return fmt.Sprintf("must be from 1 to %d", MaxMaxBytes)
+	}
+	return ""
 }
 
 // backlogs are the bounds of the queues that have one.

@@ -201,6 +201,7 @@ func (c *Control) queueConfig(q *queueRecord) dispatcher.Queue {
 		Concurrency: concurrency, Rate: rate, Strict: q.PriorityMode == PriorityStrict, Paused: q.Paused, Retry: q.Retry,
 		KeyConcurrency: q.KeyConcurrency, KeyRate: keyRate, Pins: q.pins(),
 		DeadBlocks: q.OnDead == OnDeadBlock, LostWaits: q.AfterLost == AfterLostWait,
+		Retention: q.Retention.rule(c.o.Retention),
 	}
 }
 

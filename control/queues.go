@@ -25,7 +25,10 @@ type QueueSpec struct {
 	Retry job.Policy `json:"retry,omitzero"`
 	Backlog
 	KeyLimits
-	Description string `json:"description,omitempty"`
+	// Retention is how long ended jobs are kept, status by status over the
+	// server's.
+	Retention   Retention `json:"retention,omitzero"`
+	Description string    `json:"description,omitempty"`
 }
 
 // How a queue serves its priorities.
@@ -55,8 +58,11 @@ type Queue struct {
 	Live    dispatcher.QueueLive
 	// Counts are the jobs by shown status.
 	Counts map[string]int64
-	// Bytes are the payloads of the jobs that have not ended.
-	Bytes int64
+	// Bytes are the payloads of the jobs that have not ended, KeptBytes what those
+	// that have ended take.
+	Bytes, KeptBytes int64
+	// Trimmed are the dead jobs that retention has removed, ever.
+	Trimmed int64
 	// OldestPending is for how long the oldest ready job has waited.
 	OldestPending time.Duration
 	// Blocked is why jobs wait although they are ready: paused, no_worker,
@@ -154,6 +160,7 @@ func checkQueue(q *QueueSpec) error {
 	f = append(f, q.Retry.Validate("retry.")...)
 	f = append(f, q.KeyLimits.faults()...)
 	f = append(f, q.Backlog.faults()...)
+	f = append(f, q.Retention.faults()...)
 	f.add("description", checkText(q.Description, MaxDescription))
 	if len(f) > 0 {
 		return invalid(f...)
@@ -184,7 +191,7 @@ func (c *Control) GetQueue(ctx context.Context, name string) (Queue, error) {
 
 // mentioned reports whether a job or a worker names the queue.
 func (q *Queue) mentioned() bool {
-	if len(q.Workers) > 0 {
+	if len(q.Workers) > 0 || q.Trimmed > 0 {
 		return true
 	}
 	for _, n := range q.Counts {
@@ -234,7 +241,8 @@ func (c *Control) queueWith(ctx context.Context, name string, d *document[queueR
 		q.Concurrency = c.o.QueueConcurrency
 	}
 	q.Counts = shownCounts(counts, int64(q.Live.InFlight))
-	q.Bytes = counts.Bytes
+	q.Bytes, q.KeptBytes, q.Trimmed = counts.Bytes, counts.Kept, counts.Trimmed
+	q.Retention = q.Retention.over(c.o.Retention)
 	q.Blocked = q.why()
 	q.Waiting = blockedReasons[q.Blocked]
 	if counts.Waiting == 0 {

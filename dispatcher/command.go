@@ -116,18 +116,13 @@ func redriven(old *job.Job, now time.Time) *job.Job {
 
 // remove puts the deletion of a terminal job into the next commit.
 func (m *machine) remove(it *item) {
-	it.state = itemSettling
-	it.settle = -1
-	m.jobs[it.entry.Job.ID] = it
+	m.deleting(it)
 	m.next.Delete = append(m.next.Delete, it.entry.Job)
 }
 
-// onFinishedRead deletes terminal jobs whose retention is over.
-func (m *machine) onFinishedRead(ev finishedRead) {
-	m.retain = ev.More
-	for _, j := range ev.Jobs {
-		if m.jobs[j.ID] == nil {
-			m.remove(&item{entry: &store.Entry{Job: j}, queue: m.queue(j.Queue)})
-		}
-	}
+// deleting notes that the next commit removes a terminal job.
+func (m *machine) deleting(it *item) {
+	it.state = itemSettling
+	it.settle = -1
+	m.jobs[it.entry.Job.ID] = it
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/store"
 	"github.com/orchestrix/orchestrix/webhook"
 	"github.com/orchestrix/orchestrix/webhook/push"
 )
@@ -25,9 +26,11 @@ type Config struct {
 	// Timeout bounds an attempt where neither the job nor the worker says
 	// otherwise.
 	Timeout time.Duration
-	// Retention is how long a terminal job is kept; a status that is absent is
-	// kept for ever.
+	// Retention is how long a terminal job is kept where its queue has no
+	// retention of its own; a status that is absent is kept for ever.
 	Retention map[job.Status]time.Duration
+
+	rules *store.RetentionRules // prepared by Dispatcher.Configure
 }
 
 // Queue is the flow control of one queue.
@@ -57,6 +60,8 @@ type Queue struct {
 	Pins map[string]Pin
 	// Retry is the queue's policy; unset fields are the server's.
 	Retry job.Policy
+	// Retention replaces the server's as a whole; nil where the server's holds.
+	Retention *store.Retention
 }
 
 // Pin is what an operator has set for one key of a queue.
@@ -113,15 +118,6 @@ type Worker struct {
 	Version uint64
 
 	destination *push.Destination // prepared by Dispatcher.Configure
-}
-
-// keep returns how long a terminal job of that status is kept; negative means
-// for ever.
-func (c *Config) keep(s job.Status) time.Duration {
-	if d, ok := c.Retention[s]; ok {
-		return d
-	}
-	return -1
 }
 
 // queue returns the configuration of a queue.

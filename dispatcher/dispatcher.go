@@ -144,6 +144,7 @@ func (d *Dispatcher) prepare(c Config) *Config {
 		workers = append(workers, &w)
 	}
 	c.Workers = workers
+	c.rules = c.retention()
 	return &c
 }
 

@@ -58,9 +58,10 @@ type (
 		More     bool
 	}
 	// finishedRead answers effects.ReadFinished.
+	// Next is when to ask again; at once, where it is not after now.
 	finishedRead struct {
-		Jobs []*job.Job
-		More bool
+		Trims []store.Trim
+		Next  time.Time
 	}
 	// committed says that the last effects.Commit is durable.
 	committed struct{}
@@ -163,6 +164,8 @@ type effects struct {
 	Abort  []attemptKey
 	// Settled are jobs whose terminal status has become durable.
 	Settled []*job.Job
+	// Trimmed are jobs that retention has removed, now that it is durable.
+	Trimmed []trimmed
 	// Gone are workers that answered 410 and are to be paused.
 	Gone []string
 	// Wake is when the machine wants to be stepped again, by the store's time;
@@ -183,6 +186,6 @@ func (e *effects) reset() {
 	clear(e.Settled)
 	*e = effects{
 		ReadLanes: e.ReadLanes[:0], ReadHeads: e.ReadHeads[:0], Push: e.Push[:0], Abort: e.Abort[:0],
-		Settled: e.Settled[:0], Gone: e.Gone[:0],
+		Settled: e.Settled[:0], Gone: e.Gone[:0], Trimmed: e.Trimmed[:0],
 	}
 }

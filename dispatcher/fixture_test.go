@@ -214,7 +214,14 @@ func (f *fixture) read(out *effects) (events []event) {
 	}
 	if out.ReadFinished > 0 {
 		n := min(out.ReadFinished, len(f.finished))
-		events = append(events, finishedRead{slices.Clone(f.finished[:n]), n < len(f.finished)})
+		answer := finishedRead{Next: f.now.Add(time.Hour)}
+		if n < len(f.finished) {
+			answer.Next = f.now
+		}
+		for _, j := range f.finished[:n] {
+			answer.Trims = append(answer.Trims, store.Trim{Job: j})
+		}
+		events = append(events, answer)
 	}
 	return events
 }
@@ -244,7 +251,7 @@ func (f *fixture) durable() {
 		f.untime(c.TimersDone[i].ID, c.TimersDone[i].Kind)
 	}
 	f.inbox = slices.DeleteFunc(f.inbox, func(x store.Command) bool { return slices.Contains(c.Consumed, x.Seq) })
-	for _, j := range c.Delete {
+	for _, j := range removed(c) {
 		f.finished = slices.DeleteFunc(f.finished, func(x *job.Job) bool { return x.ID == j.ID })
 	}
 	f.step(committed{})
@@ -393,4 +400,13 @@ func throttledFor(d time.Duration) push.Answer {
 func with(a push.Answer, change func(*push.Answer)) push.Answer {
 	change(&a)
 	return a
+}
+
+// removed are the jobs that a commit removes.
+func removed(c *store.Commit) []*job.Job {
+	all := slices.Clone(c.Delete)
+	for _, t := range c.Trim {
+		all = append(all, t.Job)
+	}
+	return all
 }

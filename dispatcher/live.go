@@ -19,6 +19,9 @@ type Totals struct {
 	Settled  map[job.Status]int64
 	Lost     int64
 	Commits  int64
+	// TrimmedByAge and TrimmedByBytes count the jobs that retention has removed,
+	// by status.
+	TrimmedByAge, TrimmedByBytes map[job.Status]int64
 	// InFlight counts pushes, WindowJobs and WindowBytes what is ready in memory.
 	InFlight    int
 	WindowJobs  int
@@ -30,6 +33,8 @@ type totals struct {
 	turns                  atomic.Int64 // of all loops, for tests
 	attempts               [8]atomic.Int64
 	settled                [8]atomic.Int64
+	trimmedByAge           [8]atomic.Int64
+	trimmedByBytes         [8]atomic.Int64
 }
 
 func (t *totals) outcome(o job.Outcome) { t.attempts[o&7].Add(1) }
@@ -40,12 +45,14 @@ func (d *Dispatcher) Totals() Totals {
 	t := Totals{
 		Started: d.totals.started.Load(), Lost: d.totals.lost.Load(), Commits: d.totals.commits.Load(),
 		Attempts: make(map[job.Outcome]int64), Settled: make(map[job.Status]int64),
+		TrimmedByAge: make(map[job.Status]int64), TrimmedByBytes: make(map[job.Status]int64),
 	}
 	for _, o := range job.Outcomes() {
 		t.Attempts[o] = d.totals.attempts[o].Load()
 	}
 	for _, s := range job.Statuses()[1:] {
 		t.Settled[s] = d.totals.settled[s].Load()
+		t.TrimmedByAge[s], t.TrimmedByBytes[s] = d.totals.trimmedByAge[s].Load(), d.totals.trimmedByBytes[s].Load()
 	}
 	var mu sync.Mutex
 	d.each(func(m *machine) {

@@ -29,6 +29,7 @@ type loop struct {
 
 	owner    *store.Owner
 	m        *machine
+	trims    trimLog
 	held     int // what the machine held after the last turn, in bytes
 	commits  chan *store.Commit
 	outcomes chan error
@@ -102,6 +103,7 @@ func (l *loop) serve(ctx context.Context, ready func()) error {
 		l.d.window.change(-l.held)
 		l.held = 0
 	}()
+	defer func() { l.trims.tell(l.d.log, l.shard, time.Time{}, true) }()
 	ready()
 	return l.loop(ctx, opening)
 }
@@ -271,6 +273,11 @@ func (l *loop) carry(ctx context.Context, out *effects, events []event, now time
 		l.d.totals.settled[j.Status].Add(1)
 		l.d.watchers.settled(j.ID)
 	}
+	for _, t := range out.Trimmed {
+		l.d.totals.trim(t)
+		l.trims.add(t, now)
+	}
+	l.trims.tell(l.d.log, l.shard, now, false)
 	for _, worker := range out.Gone {
 		if l.d.onGone != nil {
 			l.d.callbacks.Go(func() { l.d.onGone(worker) })
@@ -323,8 +330,8 @@ func (l *loop) read(ctx context.Context, out *effects, events []event, now time.
 	}
 	if out.ReadFinished > 0 {
 		if err := l.patiently(ctx, func() error {
-			jobs, more, err := l.owner.ReadFinished(ctx, l.m.cfg.keep, now, out.ReadFinished)
-			events = appended(events, err, finishedRead{jobs, more})
+			trims, next, err := l.owner.ReadFinished(ctx, l.m.rules, now, out.ReadFinished)
+			events = appended(events, err, finishedRead{trims, next})
 			return err
 		}); err != nil {
 			return nil, fmt.Errorf("read finished jobs: %w", err)

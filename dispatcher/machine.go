@@ -25,14 +25,14 @@ type limits struct {
 	Claims int
 	// Timers bounds how many timers are read at once.
 	Timers int
-	// RetainEvery is how often terminal jobs are looked through for those whose
-	// time is over.
-	RetainEvery time.Duration
+	// SweepEvery is how often it is looked for queues of which nothing needs to be
+	// remembered.
+	SweepEvery time.Duration
 }
 
 // defaultLimits suit a node that owns 64 shards with a window of 128 MiB.
 func defaultLimits() limits {
-	return limits{WindowJobs: 16384, WindowBytes: 2 << 20, QueueInFlight: DefaultMaxInFlight / 2, Claims: 512, Timers: 512, RetainEvery: time.Minute}
+	return limits{WindowJobs: 16384, WindowBytes: 2 << 20, QueueInFlight: DefaultMaxInFlight / 2, Claims: 512, Timers: 512, SweepEvery: time.Minute}
 }
 
 // machine is the state of one shard: pure, stepped by its loop alone.
@@ -72,9 +72,10 @@ type machine struct {
 	strolling   []*queue  // their walks pause
 	walkAt      time.Time // until then
 	ghosts      []ghost
-	retainAt    time.Time // when terminal jobs are to be looked through again
+	sweepAt     time.Time // when queues are to be swept again
+	rules       *store.RetentionRules
+	trimAt      time.Time // when it is to be asked for finished jobs that are kept no longer
 	inbox       bool      // the inbox has something
-	retain      bool      // terminal jobs are to be looked through
 	looked      bool      // askReads was done for the next commit
 	asked       bool      // askSlots was
 	wanted      want      // what it asked for
@@ -125,7 +126,7 @@ type feed interface {
 // Equal seeds and equal events give equal effects.
 func newMachine(cfg *Config, l limits, number uint64, seed uint64, f feed) *machine {
 	return &machine{
-		limits: l, cfg: cfg, number: number, feed: f,
+		limits: l, cfg: cfg, rules: cfg.retention(), number: number, feed: f,
 		rng:     rand.New(rand.NewPCG(seed, number)),
 		jobs:    make(map[job.ID]*item),
 		zombies: make(map[attemptKey]*item),
@@ -245,15 +246,11 @@ func (m *machine) askReads(now time.Time) {
 	if !m.nextDue.IsZero() && !now.Before(m.nextDue) {
 		m.out.ReadTimers = m.limits.Timers
 	}
-	if !now.Before(m.retainAt) {
-		m.retainAt = now.Add(m.limits.RetainEvery)
-		m.retain = len(m.cfg.Retention) > 0
+	if !now.Before(m.sweepAt) {
+		m.sweepAt = now.Add(m.limits.SweepEvery)
 		m.sweep(now)
 	}
-	if m.retain {
-		m.retain = false
-		m.out.ReadFinished = m.limits.Timers
-	}
+	m.askFinished(now)
 }
 
 // askRefill asks for entries of lanes that run low and can be served, each for
@@ -356,7 +353,9 @@ func (m *machine) onCommitted(now time.Time) {
 				m.turnOver(it, j)
 			}
 		}
-		if !j.Status.Terminal() {
+		if j.Status.Terminal() {
+			m.noteFinished(now, j)
+		} else {
 			m.setTimer(j.Due)
 		}
 	}
@@ -368,6 +367,7 @@ func (m *machine) onCommitted(now time.Time) {
 			m.lookAt(m.queue(j.Queue), j.Key)
 		}
 	}
+	m.onTrimmed(c.commit.Trim)
 	for _, e := range c.commit.Promote {
 		if e.Job.Ordered {
 			m.lookAt(m.queue(e.Job.Queue), e.Job.Key)
@@ -438,13 +438,16 @@ func (m *machine) wake() {
 	if m.drain {
 		return
 	}
-	wake := m.retainAt
-	times := [...]time.Time{m.nextDue, m.throttled, m.nextGhost(), {}, {}}
+	wake := m.sweepAt
+	times := [...]time.Time{m.nextDue, m.throttled, m.nextGhost(), {}, {}, {}}
 	if len(m.strolling) > 0 {
 		times[4] = m.walkAt
 	}
 	if len(m.keyWakes) > 0 {
 		times[3] = m.keyWakes[0].at
+	}
+	if !m.rules.Empty() {
+		times[5] = m.trimAt
 	}
 	for _, t := range times {
 		if !t.IsZero() && t.Before(wake) {

@@ -339,7 +339,7 @@ func TestCommands(t *testing.T) {
 				t.Fatalf("the command is not consumed: %+v", f.commit)
 			}
 			var got want
-			got.Deleted, got.Aborted = len(f.commit.Delete), len(f.aborts)
+			got.Deleted, got.Aborted = len(removed(f.commit)), len(f.aborts)
 			for _, s := range f.commit.Settle {
 				got.Settled, got.Due = s.Job.Status, s.Job.Due
 				if s.Was.Status != before.Status || !s.Was.Due.Equal(before.Due) {
@@ -737,7 +737,7 @@ func TestDueJobs(t *testing.T) {
 // TestManyDueJobs: more than one read of timers brings.
 func TestManyDueJobs(t *testing.T) {
 	t.Parallel()
-	f := newFixtureOf(t, config("w"), limits{WindowJobs: 10, WindowBytes: 1 << 20, Claims: 4, Timers: 3, RetainEvery: time.Hour})
+	f := newFixtureOf(t, config("w"), limits{WindowJobs: 10, WindowBytes: 1 << 20, Claims: 4, Timers: 3, SweepEvery: time.Hour})
 	f.step(recovered{})
 	for range 20 {
 		e := f.entry(func(j *job.Job) { j.Due = noon })
@@ -799,7 +799,7 @@ func TestRetention(t *testing.T) {
 	t.Parallel()
 	c := config("w")
 	c.Retention = map[job.Status]time.Duration{job.Succeeded: time.Hour}
-	f := newFixtureOf(t, c, limits{WindowJobs: 10, WindowBytes: 1 << 20, Claims: 4, Timers: 4, RetainEvery: time.Minute})
+	f := newFixtureOf(t, c, limits{WindowJobs: 10, WindowBytes: 1 << 20, Claims: 4, Timers: 4, SweepEvery: time.Minute})
 	for range 10 {
 		f.finished = append(f.finished, f.entry(func(j *job.Job) { j.Status = job.Succeeded }).Job)
 	}
@@ -811,7 +811,7 @@ func TestRetention(t *testing.T) {
 	f.rest()
 	deleted := make(map[job.ID]int)
 	for _, c := range f.commits {
-		for _, j := range c.Delete {
+		for _, j := range removed(c) {
 			deleted[j.ID]++
 		}
 	}

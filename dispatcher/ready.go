@@ -82,7 +82,8 @@ func (m *machine) onConfigured(now time.Time, cfg *Config) {
 			m.wantRefill(q, l)
 		}
 	}
-	m.retainAt = now
+	m.retainBy(cfg.retention(), now)
+	m.sweepAt = now
 }
 
 // sweep forgets the queues of which nothing needs to be remembered.

@@ -247,6 +247,7 @@ func (s *sim) config() *Config {
 		q := Queue{
 			Concurrency: 1 + s.rng.IntN(4), Paused: !s.healing && s.chance(5), Strict: s.chance(2), Rate: s.rates[i],
 			KeyRate: s.keyRates[i], KeyConcurrency: s.rng.IntN(3), LostWaits: s.waits[i],
+			Retention: s.retention(),
 		}
 		if s.ordered[i] {
 			q.KeyConcurrency, q.DeadBlocks = 1, !s.healing && s.chance(2)
@@ -338,7 +339,7 @@ func (s *sim) start() {
 	lanes, err := owner.Lanes(ctx)
 	s.must(err)
 	s.owner, s.commit, s.applied, s.silent, s.slots = owner, nil, false, false, 0
-	l := limits{WindowJobs: 1 + s.rng.IntN(40), WindowBytes: 1 << (10 + s.rng.IntN(8)), Claims: 1 + s.rng.IntN(8), Timers: 1 + s.rng.IntN(8), RetainEvery: time.Minute, QueueInFlight: s.rng.IntN(4)}
+	l := limits{WindowJobs: 1 + s.rng.IntN(40), WindowBytes: 1 << (10 + s.rng.IntN(8)), Claims: 1 + s.rng.IntN(8), Timers: 1 + s.rng.IntN(8), SweepEvery: time.Minute, QueueInFlight: s.rng.IntN(4)}
 	s.m = newMachine(s.cfg, l, owner.NextCommit(), owner.Epoch(), owner)
 	s.events = nil
 	limits, err := owner.Limits(ctx)
@@ -579,7 +580,7 @@ func (s *sim) booked() {
 			s.fail("job %s has failed %d times, allowed are %d", j.ID, j.Failures, limit)
 		}
 	}
-	for _, j := range s.commit.Delete {
+	for _, j := range removed(s.commit) {
 		s.known[j.ID].deleted = true
 		s.turns[keyOf(j)] = slices.DeleteFunc(s.turns[keyOf(j)], func(id job.ID) bool { return id == j.ID })
 	}
@@ -861,6 +862,7 @@ func (s *sim) carry(out *effects) (events []event) {
 	}
 	if out.Commit != nil {
 		s.checkCommit(out.Commit)
+		s.checkTrims(out.Commit)
 	}
 	for _, r := range out.ReadLanes {
 		read, err := readLane(ctx, s.owner, s.m, r)
@@ -888,9 +890,9 @@ func (s *sim) carry(out *effects) (events []event) {
 		events = append(events, inboxRead{commands, len(commands) == out.ReadInbox})
 	}
 	if out.ReadFinished > 0 {
-		jobs, more, err := s.owner.ReadFinished(ctx, s.cfg.keep, s.now, out.ReadFinished)
+		trims, next, err := s.owner.ReadFinished(ctx, s.m.rules, s.now, out.ReadFinished)
 		s.must(err)
-		events = append(events, finishedRead{jobs, more})
+		events = append(events, finishedRead{trims, next})
 	}
 	return events
 }
@@ -1101,6 +1103,7 @@ func (s *sim) checkEnd() {
 			s.fail("queue %s counts %+v at the end", queueName(i), c)
 		}
 	}
+	s.checkKept()
 	if got != want {
 		s.fail("%d jobs are counted as terminal, %d are", got, want)
 	}

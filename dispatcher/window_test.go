@@ -250,8 +250,8 @@ func TestKeysAreServedInTurn(t *testing.T) {
 func TestWindowIsBounded(t *testing.T) {
 	t.Parallel()
 	tests := map[string]limits{
-		"by jobs":  {WindowJobs: 10, WindowBytes: 1 << 30, Claims: 5, Timers: 5, RetainEvery: time.Hour},
-		"by bytes": {WindowJobs: 1000, WindowBytes: 10 * (1<<10 + 2), Claims: 5, Timers: 5, RetainEvery: time.Hour},
+		"by jobs":  {WindowJobs: 10, WindowBytes: 1 << 30, Claims: 5, Timers: 5, SweepEvery: time.Hour},
+		"by bytes": {WindowJobs: 1000, WindowBytes: 10 * (1<<10 + 2), Claims: 5, Timers: 5, SweepEvery: time.Hour},
 	}
 	for name, l := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -284,7 +284,7 @@ func TestWindowIsBounded(t *testing.T) {
 // greater than the window, stops no lane.
 func TestLaneHoldsOneJobWhateverItsSize(t *testing.T) {
 	t.Parallel()
-	f := newFixtureOf(t, config("w"), limits{WindowJobs: 4, WindowBytes: 8 << 10, Claims: 5, Timers: 5, RetainEvery: time.Hour})
+	f := newFixtureOf(t, config("w"), limits{WindowJobs: 4, WindowBytes: 8 << 10, Claims: 5, Timers: 5, SweepEvery: time.Hour})
 	f.step(recovered{})
 	f.arrive(f.entries(50, func(j *job.Job) { j.Queue = "no-worker" })...)
 	huge := f.entry()

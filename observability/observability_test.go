@@ -81,6 +81,7 @@ func TestTotalsAreReadWhenScraped(t *testing.T) {
 			return observability.Pushes(dispatcher.Totals{
 				Started: 10, Lost: 1, Commits: 5, InFlight: 6, WindowJobs: 8, WindowBytes: 9,
 				Attempts: map[job.Outcome]int64{job.OutcomeSucceeded: 11}, Settled: map[job.Status]int64{job.Dead: 12},
+				TrimmedByAge: map[job.Status]int64{job.Dead: 15}, TrimmedByBytes: map[job.Status]int64{job.Succeeded: 16},
 			})
 		},
 		StoreBytes: func() int64 { return 13 },
@@ -89,7 +90,8 @@ func TestTotalsAreReadWhenScraped(t *testing.T) {
 		t, scrape(t, m),
 		"orchestrix_jobs_enqueued_total 7", "orchestrix_enqueues_repeated_total 2", "orchestrix_enqueues_refused_total 3", "orchestrix_enqueues_full_total 14", "orchestrix_commands_total 4",
 		"orchestrix_pushes_started_total 10", `orchestrix_attempts_total{outcome="succeeded"} 11`, `orchestrix_attempts_total{outcome="lost"} 0`,
-		`orchestrix_jobs_settled_total{status="dead"} 12`, "orchestrix_attempts_recovered_total 1", "orchestrix_commits_total 5",
+		`orchestrix_jobs_settled_total{status="dead"} 12`, "orchestrix_attempts_recovered_total 1",
+		`orchestrix_jobs_trimmed_total{reason="age",status="dead"} 15`, `orchestrix_jobs_trimmed_total{reason="bytes",status="succeeded"} 16`, "orchestrix_commits_total 5",
 		"orchestrix_pushes_in_flight 6", "orchestrix_window_jobs 8", "orchestrix_window_bytes 9", "orchestrix_store_bytes 13",
 	)
 	enqueued = 70

@@ -13,14 +13,15 @@ type Enqueues struct{ Enqueued, Repeated, Refused, Full, Commands uint64 }
 // Pushes count what the dispatcher did since the start, and what it holds now; a
 // dispatcher.Totals converts to it.
 type Pushes struct {
-	Started     int64
-	Attempts    map[job.Outcome]int64
-	Settled     map[job.Status]int64
-	Lost        int64
-	Commits     int64
-	InFlight    int
-	WindowJobs  int
-	WindowBytes int
+	Started                      int64
+	Attempts                     map[job.Outcome]int64
+	Settled                      map[job.Status]int64
+	Lost                         int64
+	Commits                      int64
+	TrimmedByAge, TrimmedByBytes map[job.Status]int64
+	InFlight                     int
+	WindowJobs                   int
+	WindowBytes                  int
 }
 
 // Sources are what is read at each scrape; one that is nil is left out.
@@ -52,6 +53,7 @@ var (
 	descStarted     = describe("pushes_started_total", "Pushes that began.")
 	descAttempts    = describe("attempts_total", "Attempts that ended, by outcome.", "outcome")
 	descSettled     = describe("jobs_settled_total", "Jobs that became terminal, by status.", "status")
+	descTrimmed     = describe("jobs_trimmed_total", "Ended jobs that retention has removed, by status and by what was over: age or bytes.", "status", "reason")
 	descLost        = describe("attempts_recovered_total", "Attempts of dead nodes that were booked as lost here.")
 	descCommits     = describe("commits_total", "Durable writes of the dispatcher.")
 	descInFlight    = describe("pushes_in_flight", "Pushes right now.")
@@ -95,6 +97,8 @@ func collectPushes(out chan<- prometheus.Metric, t Pushes) {
 	for _, s := range job.Statuses() {
 		if s.Terminal() {
 			counter(out, descSettled, float64(t.Settled[s]), s.String())
+			counter(out, descTrimmed, float64(t.TrimmedByAge[s]), s.String(), "age")
+			counter(out, descTrimmed, float64(t.TrimmedByBytes[s]), s.String(), "bytes")
 		}
 	}
 	counter(out, descLost, float64(t.Lost))

@@ -1,6 +1,10 @@
 package store
 
-import "github.com/orchestrix/orchestrix/job"
+import (
+	"slices"
+
+	"github.com/orchestrix/orchestrix/job"
+)
 
 // What a job is counted with is written in its record. So a counter loses just
 // what it was given, whatever wrote the record: a job stored before bytes were
@@ -22,14 +26,31 @@ func (b *batch) recount(s *Settle) []byte {
 	j := s.Job
 	start := len(b.buf)
 	b.buf = appendUncounted(b.buf, j)
-	counted := 0
-	if s.Was.Status == job.Waiting {
-		b.count(j.Queue, classBytes, -int64(j.Counted))
+	counted := j.PayloadSize
+	if j.Settled() {
+		counted = keptBytes(j, len(b.buf)-start)
 	}
-	if j.Status == job.Waiting {
-		counted = j.PayloadSize
-		b.count(j.Queue, classBytes, int64(counted))
-	}
+	b.count(j.Queue, bytesOf(s.Was.Status), -int64(j.Counted))
+	b.count(j.Queue, bytesOf(j.Status), int64(counted))
 	b.buf = appendCounted(b.buf, counted)
 	return b.since(start)
+}
+
+// bytesOf returns where the bytes of a job in a status are counted.
+func bytesOf(s job.Status) class {
+	if s == job.Waiting {
+		return classBytes
+	}
+	return classKept
+}
+
+// keptBytes returns what a finished job takes: its payload, its record, which
+// holds the beginnings of its answers, and the one answer that is kept whole.
+func keptBytes(j *job.Job, record int) int {
+	for _, a := range slices.Backward(j.Attempts) {
+		if a.AnswerSize > len(a.Answer) {
+			return record + j.PayloadSize + a.AnswerSize
+		}
+	}
+	return record + j.PayloadSize
 }

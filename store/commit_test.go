@@ -65,7 +65,7 @@ func TestLifeOfAJob(t *testing.T) {
 		f.equal("job", got, done)
 		counts, err = f.Counts(ctx(), "q")
 		f.check(err)
-		f.equal("counts", counts, Counts{Succeeded: 1})
+		f.equal("counts", counts, Counts{Succeeded: 1, Kept: int64(got.Counted)})
 		if _, next, err := f.owner.ReadTimers(ctx(), f.clock.Now(), 10); err != nil || !next.IsZero() {
 			t.Errorf("a timer is left at %s, %v", next, err)
 		}
@@ -316,24 +316,7 @@ func TestRetention(t *testing.T) {
 		old := f.finish(40, job.Succeeded)
 		f.clock.advance(3 * time.Hour)
 		young := f.finish(5, job.Succeeded)
-		keep := func(s job.Status) time.Duration {
-			if s == job.Dead {
-				return -1
-			}
-			return time.Hour
-		}
-		var removed []job.ID
-		for more := true; more; {
-			var jobs []*job.Job
-			var err error
-			jobs, more, err = f.owner.ReadFinished(ctx(), keep, f.clock.Now(), 20)
-			f.check(err)
-			for _, j := range jobs {
-				removed = append(removed, j.ID)
-			}
-			f.commit(&Commit{Delete: jobs})
-			f.audit(0)
-		}
+		removed := f.trim(&RetentionRules{Ages: map[job.Status]time.Duration{job.Succeeded: time.Hour}}, 20)
 		f.equal("removed", removed, old)
 		page, err := f.ListJobs(ctx(), JobFilter{}, job.ID{}, 100)
 		f.check(err)
@@ -353,16 +336,8 @@ func TestRetentionFindsWhatFinishedLate(t *testing.T) {
 	f.own(0)
 	late := f.one("q", nil)
 	f.finish(3, job.Succeeded)
-	keep := func(job.Status) time.Duration { return time.Minute }
-	pass := func() (n int) {
-		for more := true; more; {
-			jobs, m, err := f.owner.ReadFinished(ctx(), keep, f.clock.Now(), 10)
-			f.check(err)
-			f.commit(&Commit{Delete: jobs})
-			n, more = n+len(jobs), m
-		}
-		return n
-	}
+	rules := &RetentionRules{Ages: map[job.Status]time.Duration{job.Succeeded: time.Minute}}
+	pass := func() int { return len(f.trim(rules, 10)) }
 	f.clock.advance(time.Hour)
 	if n := pass(); n != 3 {
 		t.Fatalf("%d removed, want 3", n)

@@ -22,6 +22,11 @@ type Counts struct {
 	// Bytes are the payloads of the waiting jobs. Those of jobs that were stored
 	// before bytes were counted are left out.
 	Bytes int64
+	// Kept is what the finished jobs take: payloads, answers and records. Those
+	// that ended before bytes were counted are left out.
+	Kept int64
+	// Trimmed are the dead jobs that retention has removed, ever.
+	Trimmed int64
 }
 
 // QueueCounts are the counts of a named queue.
@@ -48,6 +53,10 @@ func (c *Counts) add(k class, v int64) {
 		c.Retrying += v
 	case classBytes:
 		c.Bytes += v
+	case classKept:
+		c.Kept += v
+	case classTrimmed:
+		c.Trimmed += v
 	}
 }
 

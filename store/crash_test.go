@@ -91,6 +91,10 @@ func (tr *traffic) enqueue(f *fixture) error {
 	for range 5 {
 		jobs = append(jobs, f.job("q", nil))
 	}
+	brief := []NewJob{f.job("brief", nil), f.job("brief", nil)}
+	if _, err := f.Enqueue(ctx(), 0, brief); err != nil {
+		return err
+	}
 	if _, err := f.Enqueue(ctx(), 0, jobs); err != nil {
 		return err
 	}
@@ -111,8 +115,25 @@ func running(done <-chan struct{}) bool {
 	}
 }
 
+// workOff ends some jobs of each queue, and trims those of the second.
 func (f *fixture) workOff() error {
-	entries, _, err := f.owner.ReadLane(ctx(), lane("q"), 3, 1<<20)
+	if err := f.endSome("q"); err != nil {
+		return err
+	}
+	if err := f.endSome("brief"); err != nil {
+		return err
+	}
+	trims, _, err := f.owner.ReadFinished(ctx(), briefRetention, f.clock.Now(), 5)
+	if err != nil || len(trims) == 0 {
+		return err
+	}
+	return f.owner.Commit(ctx(), &Commit{Trim: trims})
+}
+
+var briefRetention = &RetentionRules{Own: map[string]Retention{"brief": {MaxBytes: 1_000}}}
+
+func (f *fixture) endSome(queue string) error {
+	entries, _, err := f.owner.ReadLane(ctx(), lane(queue), 3, 1<<20)
 	if err != nil || len(entries) == 0 {
 		return err
 	}
@@ -153,6 +174,10 @@ func afterCrash(t *testing.T, fs vfs.FS, acknowledged []job.ID) {
 	f.check(err)
 	if counts.Waiting != 0 || counts.Dead+counts.Succeeded == 0 {
 		t.Errorf("after all was worked off: %+v", counts)
+	}
+	f.trim(briefRetention, 50)
+	if brief, err := f.Counts(ctx(), "brief"); err != nil || brief.Kept > 1_000 || brief.Waiting != 0 || brief.Bytes != 0 {
+		t.Errorf("the trimmed queue: %+v, %v", brief, err)
 	}
 	f.audit(0)
 }

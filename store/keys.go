@@ -221,11 +221,15 @@ const (
 	// stand among the timers.
 	classScheduled class = 6
 	classRetrying  class = 7
-	// classBytes are those that the waiting jobs are counted with: see bytes.go.
+	// classBytes and classKept are what the waiting and the finished jobs are
+	// counted with in bytes: see bytes.go.
 	classBytes class = 8
+	classKept  class = 9
+	// classTrimmed are dead jobs that retention has removed.
+	classTrimmed class = 10
 )
 
-const classes = 8
+const classes = 10
 
 func classOf(retrying bool) class {
 	if retrying {

@@ -427,15 +427,16 @@ func (l *life) answer(c *Commit, kind CommandKind, e *Entry) {
 
 func (l *life) remove(t *rapid.T) {
 	keep := time.Duration(rapid.IntRange(0, 3).Draw(t, "keep")) * time.Second
-	jobs, _, err := l.owner.ReadFinished(ctx(), func(job.Status) time.Duration { return keep }, l.clock.Now(), rapid.IntRange(1, 10).Draw(t, "limit"))
+	trims, _, err := l.owner.ReadFinished(ctx(), keepAll(keep), l.clock.Now(), rapid.IntRange(1, 10).Draw(t, "limit"))
 	l.check(err)
-	for _, j := range jobs {
+	for _, trim := range trims {
+		j := trim.Job
 		if !j.Settled() || j.FinishedAt.Add(keep).After(l.clock.Now()) {
 			l.Fatalf("%s finished at %s", j.ID, j.FinishedAt)
 		}
 		delete(l.terminal, j.ID)
 	}
-	l.try(t, &Commit{Delete: jobs})
+	l.try(t, &Commit{Trim: trims})
 }
 
 // restart is a new owner, as after a crash: it books what was being pushed as
@@ -526,17 +527,7 @@ func (l *life) drainTimers() {
 func (l *life) drainFinished() {
 	l.clock.advance(48 * time.Hour)
 	l.drainTimers()
-	for passes := 0; passes < 2; { // one may be under way
-		var more bool
-		var jobs []*job.Job
-		var err error
-		jobs, more, err = l.owner.ReadFinished(ctx(), func(job.Status) time.Duration { return 0 }, l.clock.Now(), 50)
-		l.check(err)
-		l.commit(&Commit{Delete: jobs})
-		if !more {
-			passes++
-		}
-	}
+	l.trim(keepAll(0), 50)
 	page, err := l.ListJobs(ctx(), JobFilter{}, job.ID{}, 100)
 	l.check(err)
 	if len(page.Jobs) > 0 {

@@ -32,6 +32,7 @@ func (o *Owner) encodeDone(ctx context.Context, b *batch, c *Commit) (free []eng
 	if err != nil {
 		return nil, err
 	}
+	b.countTrimmed(gone, c.Trim)
 	for _, j := range gone {
 		o.encodeDelete(b, j)
 		if j.IdempotencyKey != "" {
@@ -48,12 +49,23 @@ func (o *Owner) encodeDone(ctx context.Context, b *batch, c *Commit) (free []eng
 // their ids, each once. Those that are gone, or wait again, since the caller
 // read them are left out: to count them down once more would be wrong.
 func (o *Owner) deletable(ctx context.Context, c *Commit) (gone []*job.Job, err error) {
-	ids := make([]job.ID, len(c.Delete))
-	for i, j := range c.Delete {
+	ids := make([]job.ID, 0, len(c.Delete)+len(c.Trim))
+	add := func(j *job.Job) error {
 		if !j.Settled() {
-			return nil, fmt.Errorf("%w: deleted job %s is %s", ErrInvalid, j.ID, j.Status)
+			return fmt.Errorf("%w: deleted job %s is %s", ErrInvalid, j.ID, j.Status)
 		}
-		ids[i] = j.ID
+		ids = append(ids, j.ID)
+		return nil
+	}
+	for _, j := range c.Delete {
+		if err := add(j); err != nil {
+			return nil, err
+		}
+	}
+	for _, t := range c.Trim {
+		if err := add(t.Job); err != nil {
+			return nil, err
+		}
 	}
 	stored, err := o.store.jobs(ctx, o.shard, ids)
 	if err != nil {
@@ -117,9 +129,27 @@ func (o *Owner) holders(ctx context.Context, held []release) ([]engine.Entry, er
 	return free, nil
 }
 
+// countTrimmed counts the dead ones of the removed jobs that are trimmed: nobody
+// asked for their removal, so it must be seen.
+func (b *batch) countTrimmed(gone []*job.Job, trims []Trim) {
+	if len(trims) == 0 {
+		return
+	}
+	trimmed := make(map[job.ID]bool, len(trims))
+	for _, t := range trims {
+		trimmed[t.Job.ID] = true
+	}
+	for _, j := range gone {
+		if trimmed[j.ID] && j.Status == job.Dead {
+			b.count(j.Queue, classTrimmed, 1)
+		}
+	}
+}
+
 // encodeDelete removes what leads to a job.
 func (o *Owner) encodeDelete(b *batch, j *job.Job) {
 	b.deleteStatus(j, j.Status)
+	b.count(j.Queue, classKept, -int64(j.Counted))
 	if j.Blocks && j.Turn != 0 {
 		b.deleteLane(j, j.Turn)
 	}

@@ -2,169 +2,196 @@ package store
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/orchestrix/orchestrix/job"
-	"github.com/orchestrix/orchestrix/store/engine"
 )
 
-// retention remembers how far the terminal jobs were looked through.
+// Retention says how long the finished jobs of a queue are kept.
+type Retention struct {
+	// Ages are how long a job is kept after its end, by its terminal status. A
+	// status that is absent is kept for ever.
+	Ages map[job.Status]time.Duration
+	// MaxBytes bounds what the finished jobs take: their payloads, answers and
+	// records. 0 bounds nothing. What is over goes oldest first, by id, of the
+	// succeeded jobs, then of the cancelled, the expired and, last, the dead.
+	MaxBytes int64
+}
+
+func (r Retention) equal(o Retention) bool {
+	return r.MaxBytes == o.MaxBytes && maps.Equal(r.Ages, o.Ages)
+}
+
+// RetentionRules are the retention of all queues. They must not be changed after
+// they were handed over.
+type RetentionRules struct {
+	// Ages are those of every queue that is not in Own.
+	Ages map[job.Status]time.Duration
+	// Own are the queues with a retention of their own, which replaces Ages as a
+	// whole.
+	Own map[string]Retention
+}
+
+// Empty reports whether everything is kept for ever.
+func (r *RetentionRules) Empty() bool { return len(r.Ages) == 0 && len(r.Own) == 0 }
+
+// Trim is a finished job that is not to be kept any longer.
+type Trim struct {
+	Job *job.Job
+	Why TrimReason
+}
+
+// TrimReason says why a finished job is not kept any longer.
+type TrimReason uint8
+
+// The reasons.
+const (
+	TrimAge   TrimReason = iota // it was kept long enough
+	TrimBytes                   // its queue's MaxBytes leaves no room for it
+)
+
+// String returns the reason's name.
+func (r TrimReason) String() string {
+	if r == TrimBytes {
+		return "bytes"
+	}
+	return "age"
+}
+
+// retention looks for finished jobs that are not to be kept. The queues that have
+// a retention of their own have a walker each; another one walks over the jobs of
+// all others by status. So what is held in memory is bounded by what is
+// configured, whatever the number of queues.
 type retention struct {
-	reading sync.Mutex // one read at a time; guards turn
-	turn    int        // whose turn it is to be read first
-
-	mu     sync.Mutex
-	passes map[job.Status]*pass
+	mu      sync.Mutex
+	rules   *RetentionRules
+	walkers []*walker // the one of all other queues first, the others by name
+	own     map[string]*walker
+	turn    int       // whose turn it is to be looked at first
+	rest    time.Time // until then nothing is looked at that may be in vain
 }
 
-// pass is a walk over the jobs of a status, oldest first. The next one begins
-// at the first job that this one found: all below were removed.
-type pass struct {
-	next  job.ID
-	first job.ID // the first one found; zero before
-	// low is the lowest id that became terminal since the pass began.
-	low job.ID
-}
+const (
+	// retentionRows bounds how many index entries one call looks at.
+	retentionRows = 2_000
+	// scanRows is what a scan costs beside what it finds, in rows.
+	scanRows = 8
+	// passEvery is the least time between two walks over the same jobs, so that a
+	// walk finds many to be removed at once.
+	passEvery = time.Minute
+	// passAtLeast is the greatest: nothing depends on it.
+	passAtLeast = time.Hour
+	// vainPause is how long a shard does not look at kept jobs again for each that
+	// was looked at in vain. So to look costs at most some hundredths of a
+	// processor, however many are kept.
+	vainPause = 2 * time.Millisecond
+)
 
-// retentionRows bounds how many index entries one call looks at.
-const retentionRows = 2_000
-
-// ReadFinished returns terminal jobs that were kept long enough: those that
-// finished at least keep before now. keep is asked for each terminal status;
-// less than 0 means for ever. It returns up to limit jobs, and the work of a
-// call is bounded: more says that there may be others, which another call
-// returns; without it every status was looked through to its end. Then the next
-// call begins anew.
-// Jobs that are not removed are found again by a later pass.
-func (o *Owner) ReadFinished(ctx context.Context, keep func(job.Status) time.Duration, now time.Time, limit int) (finished []*job.Job, more bool, err error) {
-	o.retain.reading.Lock()
-	defer o.retain.reading.Unlock()
+// ReadFinished returns finished jobs that the rules keep no longer, up to limit,
+// and when to ask again: at once, where next is not after now. The work of a call
+// is bounded; the walkers take turns, and none waits until another has nothing
+// left.
+//
+// What it costs does not grow with what is kept. A walk begins at the oldest job
+// that the last one left, ends at those too young to have been kept long enough,
+// and is repeated when the first of what it left may be due. A job that is left
+// in its way (it was created long before it ended) is looked at again, at a pace
+// that is bounded for the shard. Jobs that are not removed are found again.
+func (o *Owner) ReadFinished(ctx context.Context, rules *RetentionRules, now time.Time, limit int) (trims []Trim, next time.Time, err error) {
+	r := &o.retain
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.adopt(rules, o)
 	limit, rows := max(limit, 1), retentionRows
-	for i := range terminal {
-		// The one that used up a call goes on in the next, and then it is the next
-		// one's turn: none has to wait until another has nothing left.
-		status := terminal[(o.retain.turn+i)%len(terminal)]
-		if keep(status) < 0 {
+	for i := range r.walkers {
+		w := r.walkers[(r.turn+i)%len(r.walkers)]
+		if w.at().After(now) {
 			continue
 		}
-		jobs, used, ended, err := o.readPass(ctx, status, now.Add(-keep(status)), limit-len(finished), rows)
+		found, used, err := o.walk(ctx, w, now, limit-len(trims), rows)
 		if err != nil {
-			return nil, false, o.failed("read finished", err)
+			return nil, time.Time{}, o.failed("read finished", err)
 		}
-		finished = append(finished, jobs...)
+		trims = append(trims, found...)
 		rows -= used
-		more = more || !ended
-		if len(finished) >= limit || rows <= 0 {
-			o.retain.turn += i + 1
-			return finished, true, nil
-		}
-	}
-	return finished, more, nil
-}
-
-var terminal = [...]job.Status{job.Succeeded, job.Dead, job.Cancelled, job.Expired}
-
-// readPass goes on with the pass of one status.
-func (o *Owner) readPass(ctx context.Context, status job.Status, before time.Time, limit, rows int) (finished []*job.Job, used int, ended bool, err error) {
-	next := o.retain.begin(status)
-	chunk := min(limit, rows)
-	// A job cannot have finished before it was created: the ids end the pass.
-	end := job.MakeID(before.Add(time.Millisecond), 0, [9]byte{})
-	if compareIDs(next, end) >= 0 {
-		o.retain.advance(status, nil, true)
-		return nil, 0, true, nil
-	}
-	entries, err := o.store.engine.Scan(ctx, o.shard, engine.Range{
-		From: statusKey(status, next), To: statusKey(status, end),
-		Limit: chunk, KeysOnly: true,
-	})
-	if err != nil {
-		return nil, 0, false, err
-	}
-	ids := make([]job.ID, len(entries))
-	for i, e := range entries {
-		if ids[i], err = tailID(e.Key); err != nil {
-			return nil, 0, false, err
-		}
-	}
-	jobs, err := o.store.jobs(ctx, o.shard, ids)
-	if err != nil {
-		return nil, 0, false, err
-	}
-	for _, id := range ids {
-		if j := jobs[id]; j != nil && j.Status == status && !j.FinishedAt.After(before) {
-			finished = append(finished, j)
-		}
-	}
-	ended = len(entries) < chunk
-	o.retain.advance(status, ids, ended)
-	return finished, len(entries), ended, nil
-}
-
-// begin returns where the pass of a status goes on.
-func (r *retention) begin(status job.Status) job.ID {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.passes == nil {
-		r.passes = map[job.Status]*pass{}
-	}
-	if r.passes[status] == nil {
-		r.passes[status] = &pass{low: greatestID}
-	}
-	return r.passes[status].next
-}
-
-// greatestID is above every id.
-var greatestID = job.MakeID(time.UnixMilli(1<<62), job.MaxShards-1, [9]byte{255, 255, 255, 255, 255, 255, 255, 255, 255})
-
-// advance notes what was looked at; at its end the next pass is prepared.
-func (r *retention) advance(status job.Status, ids []job.ID, ended bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	p := r.passes[status]
-	if len(ids) > 0 {
-		if p.first.IsZero() {
-			p.first = ids[0]
-		}
-		p.next = nextID(ids[len(ids)-1])
-	}
-	if !ended {
-		return
-	}
-	first := p.first
-	if first.IsZero() {
-		first = p.next
-	}
-	if compareIDs(p.low, first) < 0 {
-		first = p.low
-	}
-	*p = pass{next: first, low: greatestID}
-}
-
-// settled notes jobs that became terminal: they may lie below where the passes
-// are.
-func (r *retention) settled(settles []Settle) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for i := range settles {
-		j := settles[i].Job
-		if p := r.passes[j.Status]; p != nil && compareIDs(j.ID, p.low) < 0 {
-			p.low = j.ID
-		}
-	}
-}
-
-func statusKey(s job.Status, id job.ID) []byte {
-	return append(appendStatusPrefix(nil, s), id[:]...)
-}
-
-// nextID returns the least id above id.
-func nextID(id job.ID) job.ID {
-	for i := len(id) - 1; i >= 0; i-- {
-		if id[i]++; id[i] != 0 {
+		if len(trims) >= limit || rows <= 0 {
+			r.turn = (r.turn + i + 1) % len(r.walkers)
 			break
 		}
 	}
-	return id
+	return trims, r.next(), nil
+}
+
+// next returns when the first walker has something to do.
+func (r *retention) next() time.Time {
+	next := r.walkers[0].at()
+	for _, w := range r.walkers[1:] {
+		if at := w.at(); at.Before(next) {
+			next = at
+		}
+	}
+	return next
+}
+
+// adopt takes over rules. Where a queue loses its own retention, its jobs may be
+// anywhere behind the walker of all others, which then begins anew.
+func (r *retention) adopt(rules *RetentionRules, o *Owner) {
+	if r.rules == rules {
+		return
+	}
+	before, old := r.rules, r.own
+	others := newWalker("", Retention{Ages: rules.Ages})
+	if before != nil && !lost(old, rules.Own) {
+		others = r.walkers[0]
+		others.follow(Retention{Ages: rules.Ages})
+	}
+	r.rules, r.own = rules, make(map[string]*walker)
+	r.walkers = []*walker{others}
+	for _, queue := range slices.Sorted(maps.Keys(rules.Own)) {
+		if o.store.ShardOf(queue) != o.shard {
+			continue
+		}
+		w := old[queue]
+		if w == nil {
+			w = newWalker(queue, rules.Own[queue])
+		}
+		w.follow(rules.Own[queue])
+		r.own[queue] = w
+		r.walkers = append(r.walkers, w)
+	}
+	r.turn %= len(r.walkers)
+}
+
+func lost(old map[string]*walker, own map[string]Retention) bool {
+	for queue := range old {
+		if _, ok := own[queue]; !ok {
+			return true
+		}
+	}
+	return false
+}
+
+// settled notes jobs that became terminal: they may lie below where the walks
+// are, and they take room.
+func (r *retention) settled(settles []Settle) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.rules == nil {
+		return // every walk has yet to begin
+	}
+	for i := range settles {
+		j := settles[i].Job
+		if !j.Settled() {
+			continue
+		}
+		w := r.own[j.Queue]
+		if w == nil {
+			w = r.walkers[0]
+		}
+		w.full = w.full || w.rule.MaxBytes > 0
+		w.pass(j.Status).ended(j.ID)
+	}
 }

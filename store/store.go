@@ -254,11 +254,14 @@ type Commit struct {
 	Limits []Limit
 	// Delete are terminal jobs to be removed with all that is stored of them.
 	Delete []*job.Job
+	// Trim are terminal jobs to be removed in the same way since they are not kept
+	// any longer. The dead ones are counted (Counts.Trimmed).
+	Trim []Trim
 }
 
 // Empty reports whether the commit would change nothing.
 func (c *Commit) Empty() bool {
-	return len(c.Claim)+len(c.ClaimsDone)+len(c.Settle)+len(c.Promote)+len(c.TimersDone)+len(c.Consumed)+len(c.Limits)+len(c.Delete) == 0
+	return len(c.Claim)+len(c.ClaimsDone)+len(c.Settle)+len(c.Promote)+len(c.TimersDone)+len(c.Consumed)+len(c.Limits)+len(c.Delete)+len(c.Trim) == 0
 }
 
 // Retrying reports whether a waiting job among the timers is counted as

@@ -126,6 +126,12 @@ func TestJobsFromTheShell(t *testing.T) {
 	if r := command(t, "", "queues", "set", server, "many", "--max-pending", "1200", "--max-bytes", "5000"); !strings.Contains(r.out, "1200 bytes, at most 1200 jobs, at most 5000 bytes") {
 		t.Errorf("a bounded queue: %+v", r)
 	}
+	if r := command(t, "", "queues", "set", server, "kept", "--retention-succeeded", "1h", "--retention-bytes", "5000"); !strings.Contains(r.out, "0 bytes; succeeded 1h, dead 30d, cancelled 7d, expired 7d, at most 5000 bytes") {
+		t.Errorf("a queue with its own retention: %+v", r)
+	}
+	if r := command(t, "", "queues", "set", server, "kept", "--retention-dead", "soon"); r.code != exitUsage {
+		t.Errorf("a retention that is none: %+v", r)
+	}
 	if r := command(t, "", "enqueue", server, "--queue", "many", "--type", "c", "1"); r.code != exitRefused || !strings.Contains(r.err, "its max_pending is 1200") {
 		t.Errorf("one too many: %+v", r)
 	}

@@ -59,6 +59,7 @@ func (c *cli) queuesSetCommand() *cobra.Command {
 	var backoff string
 	var initialDelay, maxDelay, maxDuration, rate, keyRate string
 	var burst, keyBurst int
+	var keep retentionFlags
 	cmd := &cobra.Command{
 		Use: "set <name>", Short: "Configure a queue, replacing its configuration", Args: cobra.ExactArgs(1),
 		Long:    "Configure a queue, replacing its configuration: what is not given is the\nserver's default again.",
@@ -74,6 +75,9 @@ func (c *cli) queuesSetCommand() *cobra.Command {
 			}
 			if !retry.IsZero() {
 				config.Retry = &retry
+			}
+			if err := keep.read(&config); err != nil {
+				return err
 			}
 			var err error
 			if config.Rate, err = readRate("rate", rate, burst); err != nil {
@@ -105,6 +109,7 @@ func (c *cli) queuesSetCommand() *cobra.Command {
 	flags.StringVar(&config.AfterLost, "after-lost", "", "a push whose node died is repeated at once (repush) or after its deadline (wait)")
 	flags.IntVar(&config.MaxPending, "max-pending", 0, "jobs that may wait; more are refused; 0 means any number")
 	flags.IntVar(&config.MaxBytes, "max-bytes", 0, "`bytes` that the payloads of waiting jobs may take; 0 means any number")
+	keep.addTo(flags)
 	flags.IntVar(&retry.MaxAttempts, "retry-max-attempts", 0, "how many attempts of a job may fail")
 	flags.StringVar(&maxDuration, "retry-max-duration", "", "no attempt begins later than this `duration` after the first")
 	flags.StringVar(&backoff, "retry-backoff", "", "exponential, linear or fixed")
@@ -184,6 +189,7 @@ func (c *cli) showQueue(q *client.Queue) error {
 	f.add("in flight", strconv.Itoa(q.InFlight))
 	f.add("throughput", strconv.FormatFloat(q.Throughput, 'f', 1, 64)+" attempts/s")
 	f.add("waiting", backlogText(q))
+	f.add("kept", keptText(q))
 	if q.OldestPendingAge > 0 {
 		f.add("oldest pending", brief(q.OldestPendingAge.Std()))
 	}

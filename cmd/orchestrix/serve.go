@@ -70,7 +70,8 @@ func serverFlags(flags *pflag.FlagSet, c *app.Config) {
 	flags.IntVar(&c.WindowBytes, "window-bytes", c.WindowBytes, "`bytes` of ready payloads kept in memory")
 	flags.IntVar(&c.QueueConcurrency, "queue-concurrency", c.QueueConcurrency, "pushes at once of a queue that has none configured")
 	flags.Var((*durationValue)(&c.Timeout), "timeout", "the longest `duration` of an attempt where nobody says otherwise")
-	flags.Var((*durationValue)(&c.Retention), "retention", "how `long` an ended job is kept, such as 12h or 30d")
+	flags.Var((*durationValue)(&c.Retention), "retention", "how `long` an ended job is kept whose queue says nothing else, such as 12h or 30d")
+	flags.Var((*durationValue)(&c.RetentionDead), "retention-dead", "how `long` a dead one is, if that is longer")
 	flags.Var((*durationValue)(&c.IdempotencyTTL), "idempotency-ttl", "how `long` an idempotency key is held after its job's end")
 	// It would show in the list of processes: there, but not advertised.
 	if err := flags.MarkHidden("root-key"); err != nil {
