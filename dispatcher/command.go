@@ -26,17 +26,31 @@ func (m *machine) onInboxRead(now time.Time, ev inboxRead) {
 
 // commandKnown carries out a command for a job in the window or in flight.
 func (m *machine) commandKnown(now time.Time, c *store.Command, it *item) {
+	why, cancels := cancelReason(c.Kind)
 	switch {
-	case it.state == itemReady && c.Kind == store.CommandCancel:
-		m.unready(it)
-		m.settleWith(it, finish(it.entry.Job, job.EventCancel, job.ReasonCancelled, now), nil)
-	case it.state == itemDue && c.Kind == store.CommandCancel:
-		m.settleWith(it, finish(it.entry.Job, job.EventCancel, job.ReasonCancelled, now), nil)
-	case it.state == itemRunning && c.Kind == store.CommandCancel:
-		m.cancelRunning(now, it)
 	case it.state == itemSettling:
 		m.commandSettling(now, c, it)
+	case !cancels || !c.Means(it.entry.Job):
+	case it.state == itemReady:
+		m.unready(it)
+		m.settleWith(it, finish(it.entry.Job, job.EventCancel, why, now), nil)
+	case it.state == itemDue:
+		m.settleWith(it, finish(it.entry.Job, job.EventCancel, why, now), nil)
+	case it.state == itemRunning && c.Kind == store.CommandCancel:
+		m.cancelRunning(now, it)
 	}
+}
+
+// cancelReason returns why a waiting job is cancelled by a command of that kind,
+// if it is.
+func cancelReason(kind store.CommandKind) (why job.Reason, cancels bool) {
+	switch kind {
+	case store.CommandCancel:
+		return job.ReasonCancelled, true
+	case store.CommandPurge:
+		return job.ReasonPurged, true
+	}
+	return job.ReasonNone, false
 }
 
 // cancelRunning settles a job whose push is in flight. The push is aborted, and
@@ -58,10 +72,11 @@ func (m *machine) cancelRunning(now time.Time, it *item) {
 // commandSettling changes what the next commit says of a job.
 func (m *machine) commandSettling(now time.Time, c *store.Command, it *item) {
 	j := m.nextOf(it)
+	why, cancels := cancelReason(c.Kind)
 	switch {
-	case j == nil || j.Status != job.Waiting:
-	case c.Kind == store.CommandCancel:
-		m.settled = append(m.settled, settled(j, job.EventCancel, job.ReasonCancelled, now))
+	case j == nil || j.Status != job.Waiting || !c.Means(j):
+	case cancels:
+		m.settled = append(m.settled, settled(j, job.EventCancel, why, now))
 	case c.Kind == store.CommandRunNow:
 		j.Due = now
 	}
@@ -81,9 +96,11 @@ func (m *machine) commandStored(now time.Time, c *store.Command) {
 	e := c.Entry
 	it := &item{entry: e, queue: m.queue(e.Job.Queue)}
 	terminal := e.Job.Status.Terminal()
+	why, cancels := cancelReason(c.Kind)
 	switch {
-	case c.Kind == store.CommandCancel && !terminal:
-		m.settleWith(it, finish(e.Job, job.EventCancel, job.ReasonCancelled, now), nil)
+	case !c.Means(e.Job):
+	case cancels && !terminal:
+		m.settleWith(it, finish(e.Job, job.EventCancel, why, now), nil)
 	case c.Kind == store.CommandRunNow && e.Place == store.InTimers:
 		j := *e.Job
 		j.Due = now

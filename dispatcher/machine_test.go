@@ -295,11 +295,13 @@ func TestCommands(t *testing.T) {
 	gone := func(f *fixture) *store.Entry { return f.entry() }
 	type want struct {
 		Settled job.Status // 0: not at all
+		Reason  job.Reason
 		Due     time.Time
 		Deleted int
 		Aborted int
 	}
-	cancelled := want{Settled: job.Cancelled}
+	cancelled := want{Settled: job.Cancelled, Reason: job.ReasonCancelled}
+	purged := want{Settled: job.Cancelled, Reason: job.ReasonPurged}
 	tests := map[string]struct {
 		kind  store.CommandKind
 		state func(*fixture) *store.Entry
@@ -308,7 +310,7 @@ func TestCommands(t *testing.T) {
 		"cancel, in the window":      {store.CommandCancel, ready, cancelled},
 		"cancel, in its lane":        {store.CommandCancel, inLane, cancelled},
 		"cancel, in the timers":      {store.CommandCancel, inTimers, cancelled},
-		"cancel, running":            {store.CommandCancel, running, want{Settled: job.Cancelled, Aborted: 1}},
+		"cancel, running":            {store.CommandCancel, running, want{Settled: job.Cancelled, Reason: job.ReasonCancelled, Aborted: 1}},
 		"cancel, succeeded":          {store.CommandCancel, terminal(job.Succeeded), want{}},
 		"cancel, expired":            {store.CommandCancel, terminal(job.Expired), want{}},
 		"run now, in the timers":     {store.CommandRunNow, inTimers, want{Settled: job.Waiting, Due: noon}},
@@ -327,6 +329,11 @@ func TestCommands(t *testing.T) {
 		"delete, in the window":      {store.CommandDelete, ready, want{}},
 		"delete, in the timers":      {store.CommandDelete, inTimers, want{}},
 		"cancel, not there any more": {store.CommandCancel, gone, cancelled},
+		"purge, in the window":       {store.CommandPurge, ready, purged},
+		"purge, in its lane":         {store.CommandPurge, inLane, purged},
+		"purge, in the timers":       {store.CommandPurge, inTimers, purged},
+		"purge, running":             {store.CommandPurge, running, want{}},
+		"purge, dead":                {store.CommandPurge, terminal(job.Dead), want{}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -341,7 +348,7 @@ func TestCommands(t *testing.T) {
 			var got want
 			got.Deleted, got.Aborted = len(removed(f.commit)), len(f.aborts)
 			for _, s := range f.commit.Settle {
-				got.Settled, got.Due = s.Job.Status, s.Job.Due
+				got.Settled, got.Reason, got.Due = s.Job.Status, s.Job.Reason, s.Job.Due
 				if s.Was.Status != before.Status || !s.Was.Due.Equal(before.Due) {
 					t.Errorf("was %+v", s.Was)
 				}
@@ -389,6 +396,8 @@ func TestCommandsForASettlingJob(t *testing.T) {
 		"run now, then cancel":    {[]store.CommandKind{store.CommandRunNow, store.CommandCancel}, failed, job.Cancelled, 0},
 		"cancel, then run now":    {[]store.CommandKind{store.CommandCancel, store.CommandRunNow}, failed, job.Cancelled, 0},
 		"cancel twice":            {[]store.CommandKind{store.CommandCancel, store.CommandCancel}, failed, job.Cancelled, 0},
+		"purge after a failure":   {[]store.CommandKind{store.CommandPurge}, failed, job.Cancelled, 0},
+		"purge after a success":   {[]store.CommandKind{store.CommandPurge}, succeeded, job.Succeeded, 0},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -477,6 +486,68 @@ func TestCommandsForAStoredJob(t *testing.T) {
 			f.empty()
 		})
 	}
+}
+
+// TestCommandsForOneIncarnation: a command that names an incarnation does
+// nothing to another, wherever the job stands.
+func TestCommandsForOneIncarnation(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		kind   store.CommandKind
+		status job.Status
+	}{
+		"cancel": {store.CommandCancel, job.Waiting},
+		"purge":  {store.CommandPurge, job.Waiting},
+		"run":    {store.CommandRunNow, job.Waiting},
+		"retry":  {store.CommandRetry, job.Dead},
+		"delete": {store.CommandDelete, job.Dead},
+	}
+	for name, test := range tests {
+		for named, changed := range map[int]bool{0: true, 1: false, 2: false, 3: true, 4: false} {
+			t.Run(fmt.Sprintf("%s %d", name, named), func(t *testing.T) {
+				t.Parallel()
+				f := started(t, config("w"))
+				e := f.entry(func(j *job.Job) {
+					j.Status, j.Incarnation = test.status, 2
+					if j.Status == job.Waiting {
+						j.Due = noon.Add(time.Hour)
+					}
+				})
+				e.Place = store.Nowhere
+				if test.status == job.Waiting {
+					e.Place = store.InTimers
+				}
+				f.inbox = append(f.inbox, store.Command{Seq: 99, Kind: test.kind, ID: e.Job.ID, Incarnation: named, Entry: e})
+				f.step(inboxGrew{})
+				if got := len(f.commit.Settle)+len(f.commit.Delete) > 0; got != changed || len(f.commit.Consumed) != 1 {
+					t.Errorf("changed: %v, want %v: %+v", got, changed, f.commit)
+				}
+				f.rest()
+				for len(f.pushes) > 0 {
+					f.answered(succeeded)
+				}
+			})
+		}
+	}
+}
+
+// TestARetryIsNotForTheNextIncarnation: what is sent twice for one incarnation
+// is done once, also where the job is on its way to the next.
+func TestARetryIsNotForTheNextIncarnation(t *testing.T) {
+	t.Parallel()
+	f := started(t, config("w"))
+	e := f.entry(func(j *job.Job) { j.Status = job.Dead })
+	e.Place = store.Nowhere
+	for seq, kind := range []store.CommandKind{store.CommandRetry, store.CommandRetry, store.CommandCancel, store.CommandPurge} {
+		f.inbox = append(f.inbox, store.Command{Seq: uint64(seq + 90), Kind: kind, ID: e.Job.ID, Incarnation: 1, Entry: e})
+	}
+	f.step(inboxGrew{})
+	if c := f.commit; len(c.Settle) != 1 || c.Settle[0].Job.Status != job.Waiting || c.Settle[0].Job.Incarnation != 1 {
+		t.Errorf("%+v", f.commit.Settle)
+	}
+	f.rest()
+	f.answered(succeeded)
+	f.empty()
 }
 
 // TestCancelledPushHoldsItsPlace: what a cancelled push held is held until it

@@ -693,18 +693,23 @@ func (s *sim) maxAttempts(j *job.Job) int {
 	return 4
 }
 
-// command has a client ask something of a random job.
+// command has a client ask something of a random job, or of several of its
+// shard at once.
 func (s *sim) command() {
 	if len(s.ids) == 0 {
 		return
 	}
-	id := s.ids[s.rng.IntN(len(s.ids))]
-	kind := []store.CommandKind{store.CommandCancel, store.CommandRetry, store.CommandRunNow, store.CommandDelete}[s.rng.IntN(4)]
-	_, err := s.store.Send(context.Background(), store.Command{Kind: kind, ID: id, At: s.now})
-	s.must(err)
-	if kind == store.CommandRunNow || kind == store.CommandRetry {
-		s.known[id].runNow = true
+	kind := []store.CommandKind{store.CommandCancel, store.CommandRetry, store.CommandRunNow, store.CommandDelete, store.CommandPurge}[s.rng.IntN(5)]
+	var commands []store.Command
+	for n := 1 + s.rng.IntN(2)*s.rng.IntN(8); n > 0; n-- {
+		id := s.ids[s.rng.IntN(len(s.ids))]
+		commands = append(commands, store.Command{Kind: kind, ID: id, Incarnation: s.rng.IntN(3)})
+		if kind == store.CommandRunNow || kind == store.CommandRetry {
+			s.known[id].runNow = true
+		}
 	}
+	_, err := s.store.SendAll(context.Background(), commands[0].ID.Shard(), commands)
+	s.must(err)
 	s.post(inboxGrew{})
 }
 

@@ -221,7 +221,7 @@ func TestValuesRoundTrip(t *testing.T) {
 		if err != nil || attempt != j.Attempt || contentType != j.ContentType || string(body) != j.URL {
 			t.Fatalf("result %d %q %q, %v", attempt, contentType, body, err)
 		}
-		c := Command{Kind: CommandRetry, ID: j.ID, At: j.CreatedAt}
+		c := Command{Kind: CommandRetry, ID: j.ID, At: j.CreatedAt, Incarnation: j.Incarnation}
 		if got, err := parseCommand(appendCommand(nil, c)); err != nil || got != c {
 			t.Fatalf("command %+v, %v", got, err)
 		}

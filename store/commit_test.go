@@ -101,6 +101,42 @@ func TestRedrive(t *testing.T) {
 	}
 }
 
+func TestSendAll(t *testing.T) {
+	t.Parallel()
+	f, _ := modelFixture(t, 2)
+	a, b := f.one("q", nil), f.one("q", nil)
+	shard := a.ID.Shard()
+	f.own(shard)
+	first, err := f.Send(ctx(), Command{Kind: CommandCancel, ID: a.ID})
+	f.check(err)
+	last, err := f.SendAll(ctx(), shard, []Command{{Kind: CommandPurge, ID: b.ID, Incarnation: 1}, {Kind: CommandRetry, ID: a.ID, Incarnation: 3}})
+	f.check(err)
+	if last != first+2 {
+		t.Errorf("the last of two commands after number %d has number %d", first, last)
+	}
+	commands, err := f.owner.ReadInbox(ctx(), 10)
+	f.check(err)
+	var got []Command
+	for _, c := range commands {
+		got = append(got, Command{Seq: c.Seq, Kind: c.Kind, ID: c.ID, At: c.At, Incarnation: c.Incarnation})
+	}
+	f.equal("commands", got, []Command{
+		{Seq: first, Kind: CommandCancel, ID: a.ID, At: start},
+		{Seq: first + 1, Kind: CommandPurge, ID: b.ID, At: start, Incarnation: 1},
+		{Seq: last, Kind: CommandRetry, ID: a.ID, At: start, Incarnation: 3},
+	})
+	for name, commands := range map[string][]Command{"none": nil, "another shard's": {{Kind: CommandCancel, ID: a.ID}, {Kind: CommandCancel, ID: job.NewID(start, 1-shard)}}} {
+		if _, err := f.SendAll(ctx(), shard, commands); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	jobs, err := f.Jobs(ctx(), a.ID, b.ID, job.NewID(start, 1))
+	f.check(err)
+	if len(jobs) != 2 || jobs[a.ID].Queue != "q" || jobs[b.ID] == nil {
+		t.Errorf("jobs %v", jobs)
+	}
+}
+
 func TestCommitIsRepeated(t *testing.T) {
 	t.Parallel()
 	f, e := modelFixture(t, 1)

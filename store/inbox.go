@@ -12,20 +12,37 @@ import (
 // or not; to send it again does no harm, since a command says what should be,
 // and the owner answers each from how the job stands. At is set by the store.
 func (s *Store) Send(ctx context.Context, c Command) (seq uint64, err error) {
-	shard := c.ID.Shard()
+	return s.SendAll(ctx, c.ID.Shard(), []Command{c})
+}
+
+// SendAll is Send for commands to jobs of one shard, all of them or none, in
+// their order; there must be at least one. It returns the place of the last:
+// when that is answered, all are.
+func (s *Store) SendAll(ctx context.Context, shard int, commands []Command) (last uint64, err error) {
+	if len(commands) == 0 {
+		return 0, fmt.Errorf("store: send to shard %d: %w: no commands", shard, ErrInvalid)
+	}
 	if shard >= s.Shards() {
-		return 0, fmt.Errorf("store: send to %s: %w", c.ID, ErrNotFound)
+		return 0, fmt.Errorf("store: send to %s: %w", commands[0].ID, ErrNotFound)
 	}
-	if c.At, err = s.engine.Now(ctx); err != nil {
-		return 0, fmt.Errorf("store: send to %s: %w", c.ID, err)
-	}
-	result, err := s.engine.Apply(ctx, shard, &engine.Batch{Groups: []engine.Group{{
-		Stamped: []engine.Entry{{Key: []byte{spaceInbox}, Value: appendCommand(nil, c)}},
-	}}})
+	at, err := s.engine.Now(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("store: send to %s: %w", c.ID, err)
+		return 0, fmt.Errorf("store: send to shard %d: %w", shard, err)
 	}
-	return result.Groups[0].FirstSeq, nil
+	key := []byte{spaceInbox}
+	stamped := make([]engine.Entry, len(commands))
+	for i, c := range commands {
+		if c.ID.Shard() != shard {
+			return 0, fmt.Errorf("store: send to shard %d: %w: %s is in another", shard, ErrInvalid, c.ID)
+		}
+		c.At = at
+		stamped[i] = engine.Entry{Key: key, Value: appendCommand(nil, c)}
+	}
+	result, err := s.engine.Apply(ctx, shard, &engine.Batch{Groups: []engine.Group{{Stamped: stamped}}})
+	if err != nil {
+		return 0, fmt.Errorf("store: send to shard %d: %w", shard, err)
+	}
+	return result.Groups[0].FirstSeq + uint64(len(commands)) - 1, nil
 }
 
 // InboxPending reports whether the owner has yet to answer a command.

@@ -223,6 +223,15 @@ func (m *merge) page(ctx context.Context, f *JobFilter, limit int) (page JobPage
 	return page, nil
 }
 
+// Jobs returns those of the jobs that are there, without their payloads.
+func (s *Store) Jobs(ctx context.Context, ids ...job.ID) (map[job.ID]*job.Job, error) {
+	jobs, err := s.jobsAnywhere(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("store: read %d jobs: %w", len(ids), err)
+	}
+	return jobs, nil
+}
+
 // jobsAnywhere returns the jobs that are there, of whatever shard.
 func (s *Store) jobsAnywhere(ctx context.Context, ids []job.ID) (map[job.ID]*job.Job, error) {
 	byShard := map[int][]job.ID{}

@@ -152,6 +152,7 @@ const (
 	CommandRetry  CommandKind = 2 // a terminal job, under a new incarnation
 	CommandRunNow CommandKind = 3 // a waiting job, at once
 	CommandDelete CommandKind = 4 // a terminal job, with all that is stored of it
+	CommandPurge  CommandKind = 5 // a waiting job, unless it is being pushed
 )
 
 // Command is one entry of a shard's inbox.
@@ -161,9 +162,18 @@ type Command struct {
 	Kind CommandKind
 	ID   job.ID
 	At   time.Time
+	// Incarnation, counted from 1, is the only one of the job's that is meant: the
+	// command does nothing to a later one, however often it is sent. 0 means
+	// whichever stands.
+	Incarnation int
 	// Entry is the job as it stands, without its payload; nil where it is not
 	// there. Only ReadInbox fills it.
 	Entry *Entry
+}
+
+// Means reports whether the command is meant for the job as it stands.
+func (c *Command) Means(j *job.Job) bool {
+	return c.Incarnation == 0 || c.Incarnation == j.Incarnation+1
 }
 
 // Claim is the record of one batch of pushes: while it is there, its jobs are

@@ -175,13 +175,15 @@ const (
 	commandKind protowire.Number = iota + 1
 	commandID
 	commandAt
+	commandIncarnation
 )
 
 func appendCommand(b []byte, c Command) []byte {
 	b = appendInt(b, commandKind, int64(c.Kind))
 	b = protowire.AppendTag(b, commandID, protowire.BytesType)
 	b = protowire.AppendBytes(b, c.ID[:])
-	return appendTime(b, commandAt, c.At)
+	b = appendTime(b, commandAt, c.At)
+	return appendInt(b, commandIncarnation, int64(c.Incarnation))
 }
 
 func parseCommand(data []byte) (c Command, err error) {
@@ -196,6 +198,8 @@ func parseCommand(data []byte) (c Command, err error) {
 			}
 		case commandAt:
 			c.At = timeOf(f.int())
+		case commandIncarnation:
+			c.Incarnation = int(f.int())
 		}
 	}
 	if f.err != nil {
