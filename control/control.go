@@ -26,7 +26,9 @@ type Store interface {
 	KeyDepth(ctx context.Context, queue, key string, limit int) (int, error)
 	ListQueues(ctx context.Context, after string, limit int) ([]store.QueueCounts, error)
 	OldestWaiting(ctx context.Context, queue string) (time.Time, error)
+	Jobs(ctx context.Context, ids ...job.ID) (map[job.ID]*job.Job, error)
 	Send(ctx context.Context, c store.Command) (seq uint64, err error)
+	SendAll(ctx context.Context, shard int, commands []store.Command) (last uint64, err error)
 	InboxPending(ctx context.Context, shard int, seq uint64) (bool, error)
 	GetDocument(ctx context.Context, kind, name string) (store.Document, error)
 	PutDocument(ctx context.Context, kind, name string, data []byte, e store.Expect) (store.Document, bool, error)
@@ -125,8 +127,9 @@ type Control struct {
 	mu   sync.RWMutex
 	live configuration
 
-	keeper keeper
-	totals totals
+	keeper     keeper
+	operations operations
+	totals     totals
 	// bounds are those of the live queues; an enqueue reads them without a lock.
 	bounds atomic.Pointer[backlogs]
 	// ordered are those that keep the order of their keys, for an enqueue too.
@@ -141,6 +144,7 @@ func New(o Options) *Control {
 		o: o, store: o.Store, dispatch: o.Dispatcher, log: o.Logger,
 		live: newConfiguration(), keeper: newKeeper(),
 	}
+	c.operations.init()
 	if o.RootKey != "" {
 		c.rootHash = hashKey(o.RootKey)
 	}
@@ -148,8 +152,8 @@ func New(o Options) *Control {
 }
 
 // Load reads the configuration from the store, makes the store's signing keys
-// where it has none, hands the configuration to the dispatcher and returns it.
-// From then on the configuration is kept up to date until Close. It may be
+// where it has none, hands the configuration to the dispatcher and returns it, and
+// goes on with the operations that were under way. From then on the configuration is kept up to date until Close. It may be
 // called again, after it failed or to read everything anew.
 func (c *Control) Load(ctx context.Context) (dispatcher.Config, error) {
 	c.changing.Lock()
@@ -158,13 +162,20 @@ func (c *Control) Load(ctx context.Context) (dispatcher.Config, error) {
 	if err != nil {
 		return dispatcher.Config{}, err
 	}
+	if err := c.resumeOperations(ctx); err != nil {
+		return dispatcher.Config{}, err
+	}
 	c.keeper.start(c) //nolint:contextcheck // it outlives the call: Close ends it
 	return config, nil
 }
 
-// Close ends what Load began and waits for it. Operations that are under way
-// are not interrupted. It may be called more than once.
-func (c *Control) Close() { c.keeper.stop() }
+// Close ends what goes on in the background and waits for it. Calls that are
+// under way are not interrupted. An Operation that is not over goes on after the
+// next Load. It may be called more than once.
+func (c *Control) Close() {
+	c.operations.stop()
+	c.keeper.stop()
+}
 
 // MaxPayload returns the bound of a job's payload in bytes.
 func (c *Control) MaxPayload() int { return c.o.MaxPayload }

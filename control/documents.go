@@ -15,10 +15,12 @@ const (
 	kindQueue   = "queue"
 	kindAPIKey  = "api-key"
 	kindSigning = "signing"
+
+	kindOperation = "operation"
 )
 
 // DocumentKinds returns the kinds of all documents that control keeps.
-func DocumentKinds() []string { return []string{kindWorker, kindQueue, kindAPIKey, kindSigning} }
+func DocumentKinds() []string { return []string{kindWorker, kindQueue, kindAPIKey, kindSigning, kindOperation} }
 
 // Match is the condition under which a change is made. The zero Match is
 // always met.

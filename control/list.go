@@ -108,22 +108,7 @@ func (c *Control) filter(q *JobQuery, see func(string) bool, now time.Time) stor
 // check fills in the default limit and returns the id before which the page
 // begins.
 func (q *JobQuery) check() (before job.ID, err error) {
-	var f faults
-	if q.Status != "" && !slices.Contains(job.ShownStatuses(), q.Status) {
-		f.add("status", "must be one of scheduled, pending, retrying, running, succeeded, dead, cancelled, expired")
-	}
-	if q.Queue != "" {
-		f.add("queue", job.CheckName(q.Queue))
-	}
-	if q.Type != "" {
-		f.add("type", job.CheckType(q.Type))
-	}
-	if q.Key != "" {
-		f.add("key", job.CheckKey(q.Key))
-	}
-	if _, message := job.CheckLabels(q.Labels); message != "" {
-		f.add("label", message)
-	}
+	f := q.faults("")
 	f.add("limit", checkLimit(&q.Limit))
 	if q.Cursor != "" {
 		if before, err = q.before(); err != nil {
@@ -134,6 +119,27 @@ func (q *JobQuery) check() (before job.ID, err error) {
 		return job.ID{}, invalid(f...)
 	}
 	return before, nil
+}
+
+// faults returns what is wrong with the query but for its page; prefix comes
+// before the names of its fields.
+func (q *JobQuery) faults(prefix string) (f faults) {
+	if q.Status != "" && !slices.Contains(job.ShownStatuses(), q.Status) {
+		f.add(prefix+"status", "must be one of scheduled, pending, retrying, running, succeeded, dead, cancelled, expired")
+	}
+	if q.Queue != "" {
+		f.add(prefix+"queue", job.CheckName(q.Queue))
+	}
+	if q.Type != "" {
+		f.add(prefix+"type", job.CheckType(q.Type))
+	}
+	if q.Key != "" {
+		f.add(prefix+"key", job.CheckKey(q.Key))
+	}
+	if _, message := job.CheckLabels(q.Labels); message != "" {
+		f.add(prefix+"label", message)
+	}
+	return f
 }
 
 // checkLimit fills in the default.
