@@ -133,6 +133,7 @@ func (a *api) routes(router *gin.Engine) {
 	router.POST(batchPath, a.enqueueBatch)
 	a.describeEnqueue()
 	a.jobRoutes()
+	a.operationRoutes()
 	a.workerRoutes()
 	a.queueRoutes()
 	a.queueKeyRoutes()

@@ -72,13 +72,11 @@ func (a *api) getJob(ctx context.Context, in *getJobInput) (*jobOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	var wait job.Duration
-	if in.Wait != "" {
-		if wait, err = job.ParseDuration(in.Wait); err != nil {
-			return nil, faultsProblem([]job.FieldError{{Field: "wait", Message: err.Error()}})
-		}
+	wait, err := parseWait(in.Wait)
+	if err != nil {
+		return nil, err
 	}
-	j, err := a.control.GetJob(ctx, id, wait.Std(), in.Payload)
+	j, err := a.control.GetJob(ctx, id, wait, in.Payload)
 	if err != nil {
 		return nil, err
 	}
