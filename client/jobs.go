@@ -257,14 +257,15 @@ func (c *Client) Wait(ctx context.Context, id string) (*Job, error) {
 // JobFilter chooses jobs; an empty field chooses all.
 type JobFilter struct {
 	// Status is one that is shown, such as "retrying" or "dead".
-	Status string
-	Queue  string
-	Type   string
-	Key    string
+	Status string `json:"status,omitempty"`
+	Queue  string `json:"queue,omitempty"`
+	Type   string `json:"type,omitempty"`
+	Key    string `json:"key,omitempty"`
 	// Labels must all be there with these values.
-	Labels        map[string]string
-	CreatedAfter  time.Time
-	CreatedBefore time.Time
+	Labels map[string]string `json:"label,omitempty"`
+	// CreatedAfter is inclusive, CreatedBefore exclusive.
+	CreatedAfter  time.Time `json:"created_after,omitzero"`
+	CreatedBefore time.Time `json:"created_before,omitzero"`
 }
 
 func (f JobFilter) query() url.Values {

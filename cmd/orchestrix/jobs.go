@@ -11,55 +11,41 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/orchestrix/orchestrix/client"
-	"github.com/orchestrix/orchestrix/job"
 )
 
 const jobsExample = `
 orchestrix jobs list --status dead
 orchestrix jobs get job_01kwersrg009d020g30g2gc1r8
 orchestrix jobs retry job_01kwersrg009d020g30g2gc1r8
+orchestrix jobs retry --queue emails --status dead --wait
 orchestrix jobs watch job_01kwersrg009d020g30g2gc1r8`
 
 func (c *cli) jobsCommand() *cobra.Command {
 	return group("jobs", "See and change jobs", "See what became of jobs, and change what becomes of them.", jobsExample,
-		c.jobsListCommand(), c.jobsGetCommand(), c.jobsPayloadCommand(), c.jobsWatchCommand(), c.jobsDeleteCommand(),
-		c.jobVerb("cancel", "Cancel waiting jobs; a push under way is aborted", (*client.Client).CancelJob),
-		c.jobVerb("retry", "Run ended jobs again, with a fresh count of attempts", (*client.Client).RetryJob),
+		c.jobsListCommand(), c.jobsGetCommand(), c.jobsPayloadCommand(), c.jobsWatchCommand(),
+		c.bulk(c.jobsDeleteCommand(), "delete", (*client.Client).DeleteJobs),
+		c.bulk(c.jobVerb("cancel", "Cancel waiting jobs; a push under way is aborted", (*client.Client).CancelJob), "cancel", (*client.Client).CancelJobs),
+		c.bulk(c.jobVerb("retry", "Run ended jobs again, with a fresh count of attempts", (*client.Client).RetryJob), "retry", (*client.Client).RetryJobs),
 		c.jobVerb("run-now", "Make delayed or retrying jobs due at once", (*client.Client).RunJobNow),
 	)
 }
 
 func (c *cli) jobsListCommand() *cobra.Command {
-	var filter client.JobFilter
-	var labels []string
-	var since string
+	var f filterFlags
 	var limit int
 	cmd := &cobra.Command{
 		Use: "list", Short: "List jobs, newest first", Args: cobra.NoArgs,
 		Example: indent("orchestrix jobs list --queue emails --status retrying\norchestrix jobs list --since 1h --label customer:42 -o json"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var err error
-			if filter.Labels, err = pairs("label", labels); err != nil {
-				return usageError{err}
-			}
-			if since != "" {
-				d, err := job.ParseDuration(since)
-				if err != nil {
-					return usagef("--since %q is %w", since, err)
-				}
-				filter.CreatedAfter = time.Now().Add(-d.Std())
+			filter, err := f.read()
+			if err != nil {
+				return err
 			}
 			return c.listJobs(cmd.Context(), filter, limit)
 		},
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&filter.Status, "status", "", "scheduled, pending, retrying, running, succeeded, dead, cancelled or expired")
-	flags.StringVar(&filter.Queue, "queue", "", "of this `queue` only")
-	flags.StringVar(&filter.Type, "type", "", "of this `type` only")
-	flags.StringVar(&filter.Key, "key", "", "with this `key` only")
-	flags.StringArrayVar(&labels, "label", nil, "with this `name:value` only; may be repeated")
-	flags.StringVar(&since, "since", "", "created within this `duration` only, such as 1h")
-	flags.IntVar(&limit, "limit", 50, "how many at most")
+	f.add(cmd)
+	cmd.Flags().IntVar(&limit, "limit", 50, "how many at most")
 	return cmd
 }
 

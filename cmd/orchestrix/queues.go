@@ -26,6 +26,7 @@ func (c *cli) queuesCommand() *cobra.Command {
 		c.queueKeysCommand(),
 		c.queuesPauseCommand(),
 		c.queueVerb("resume", "Let pushes of a queue go on", (*client.Client).ResumeQueue),
+		c.queuesPurgeCommand(),
 	)
 }
 
