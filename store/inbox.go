@@ -59,8 +59,10 @@ func (s *Store) InboxPending(ctx context.Context, shard int, seq uint64) (bool, 
 // InLane for a waiting job, and Nowhere for a terminal one: whether the job is
 // being pushed the owner itself knows.
 func (o *Owner) ReadInbox(ctx context.Context, limit int) ([]Command, error) {
+	// Numbers only rise, so nothing appears below what was the oldest once: the
+	// remains of all that was answered need not be walked over each time.
 	entries, err := o.store.engine.Scan(ctx, o.shard, engine.Range{
-		From: []byte{spaceInbox}, To: []byte{spaceInbox + 1}, Limit: limit,
+		From: appendNumberKey(nil, spaceInbox, o.inbox.Load()), To: []byte{spaceInbox + 1}, Limit: limit,
 	})
 	if err != nil {
 		return nil, o.failed("read inbox", err)
@@ -76,6 +78,9 @@ func (o *Owner) ReadInbox(ctx context.Context, limit int) ([]Command, error) {
 			return nil, o.failed("read inbox", err)
 		}
 		commands[i], standing[i].id = c, c.ID
+	}
+	if len(commands) > 0 {
+		o.inbox.Store(commands[0].Seq)
 	}
 	if err := o.place(ctx, standing); err != nil {
 		return nil, o.failed("read inbox", err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/orchestrix/orchestrix/job"
@@ -30,6 +31,7 @@ type Owner struct {
 	timers  timerReader
 	turns   turns
 	retain  retention
+	inbox   atomic.Uint64 // no command below this number is in the inbox
 
 	committing sync.Mutex
 	state      sync.Mutex // guards commit
