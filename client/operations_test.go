@@ -13,9 +13,14 @@ func TestOperations(t *testing.T) {
 	t.Parallel()
 	running := step{status: 202, body: `{"id":"op_1","kind":"cancel","filter":{"queue":"q","label":{"a":"b"}},"status":"running"}`}
 	s := &script{steps: []step{
-		running, running, running, {status: 200, body: `{"status":"dry_run","matched":7,"more":true}`}, running,
-		{status: 200, body: `{"status":"dry_run"}`}, {status: 200, body: running.body}, {status: 200, body: `{"status":"succeeded","done":3}`},
-		{status: 200, body: `{"status":"cancelled"}`}, {status: 200, body: `{"items":[{"id":"op_1"}],"next_cursor":""}`},
+		running, running, running,
+		{status: 200, body: `{"status":"dry_run","matched":7,"more":true}`},
+		running,
+		{status: 200, body: `{"status":"dry_run"}`},
+		{status: 200, body: running.body},
+		{status: 200, body: `{"status":"succeeded","done":3}`},
+		{status: 200, body: `{"status":"cancelled"}`},
+		{status: 200, body: `{"items":[{"id":"op_1"}],"next_cursor":""}`},
 	}}
 	c := s.client(t)
 	ctx := t.Context()
@@ -27,7 +32,10 @@ func TestOperations(t *testing.T) {
 	}
 	calls := []func() error{
 		func() error { _, err := c.RetryJobs(ctx, client.Selection{All: true}); return err },
-		func() error { _, err := c.DeleteJobs(ctx, client.Selection{JobFilter: client.JobFilter{Status: "dead"}}); return err },
+		func() error {
+			_, err := c.DeleteJobs(ctx, client.Selection{JobFilter: client.JobFilter{Status: "dead"}})
+			return err
+		},
 		func() error {
 			n, err := c.CountJobs(ctx, "delete", client.Selection{All: true})
 			if err == nil && (n.Matched != 7 || !n.More) {

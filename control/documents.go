@@ -20,7 +20,9 @@ const (
 )
 
 // DocumentKinds returns the kinds of all documents that control keeps.
-func DocumentKinds() []string { return []string{kindWorker, kindQueue, kindAPIKey, kindSigning, kindOperation} }
+func DocumentKinds() []string {
+	return []string{kindWorker, kindQueue, kindAPIKey, kindSigning, kindOperation}
+}
 
 // Match is the condition under which a change is made. The zero Match is
 // always met.

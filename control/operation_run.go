@@ -94,7 +94,7 @@ func (c *Control) startOperation(ctx context.Context, kind string, s JobSelectio
 		return Operation{}, err
 	}
 	c.log.Info("an operation begins", "operation", d.Name, "kind", kind, "by", p.Name)
-	c.runOperation(d.Name) //nolint:contextcheck // it outlives the call: Close ends it
+	c.runOperation(d.Name)
 	return shownOperation(&d), nil
 }
 
@@ -106,7 +106,7 @@ func (c *Control) resumeOperations(ctx context.Context) error {
 	}
 	for i := range docs {
 		if !docs[i].Value.over() {
-			c.runOperation(docs[i].Name) //nolint:contextcheck // it outlives the call: Close ends it
+			c.runOperation(docs[i].Name)
 		}
 	}
 	return nil
