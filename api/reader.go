@@ -199,15 +199,6 @@ func (r *reader) number() (float64, bool) {
 	return n, err == nil
 }
 
-func (r *reader) boolean() (value, ok bool) {
-	switch r.scan.Peek() {
-	case jsonscan.True, jsonscan.False:
-		return r.scan.Bool(), r.scan.Err() == nil
-	}
-	r.wrong("true or false")
-	return false, false
-}
-
 func (r *reader) duration() (job.Duration, bool) {
 	const want = `a duration such as "250ms", "1m30s" or "2d", not negative and at most 106751d`
 	if r.scan.Peek() != jsonscan.String {

@@ -170,11 +170,6 @@ func number[T any](name string, at func(*T) *float64, notZero string, s *huma.Sc
 	return value(name, at, (*reader).number, notZero, s)
 }
 
-func boolean[T any](name string, at func(*T) *bool, s *huma.Schema) field[T] {
-	s.Type = huma.TypeBoolean
-	return value(name, at, (*reader).boolean, "", s)
-}
-
 func duration[T any](name string, at func(*T) *job.Duration, notZero string, s *huma.Schema) field[T] {
 	s.Type = huma.TypeString
 	s.Examples = append(s.Examples, "1m30s")
