@@ -63,7 +63,7 @@ func fill(t testing.TB, s *store.Store, queue string, n int) {
 		jobs := make([]store.NewJob, min(n, batch))
 		for i := range jobs {
 			jobs[i] = store.NewJob{Payload: payload, Job: &job.Job{
-				ID: job.NewID(now, shard), Queue: queue, Type: "t", Priority: job.Normal, ContentType: control.DefaultContentType,
+				ID: job.NewID(now, shard), Queue: queue, Type: "t", Priority: job.Normal, ContentType: "application/json",
 				CreatedAt: now.Truncate(time.Millisecond), PayloadSize: len(payload), Status: job.Waiting,
 			}}
 		}

@@ -102,7 +102,7 @@ func drawJobs(t *rapid.T, shards int, begin time.Time) []*job.Job {
 		queue := drawn.queue.Draw(t, "queue")
 		j := &job.Job{
 			ID: job.NewID(at, job.ShardOf(queue, shards)), Queue: queue, Type: drawn.kind.Draw(t, "type"), Key: drawn.key.Draw(t, "key"),
-			Priority: job.Normal, ContentType: control.DefaultContentType, CreatedAt: at, Status: job.Waiting, PayloadSize: 4,
+			Priority: job.Normal, ContentType: "application/json", CreatedAt: at, Status: job.Waiting, PayloadSize: 4,
 		}
 		if v := drawn.label.Draw(t, "label"); v != "" {
 			j.Labels = map[string]string{"x": v}
