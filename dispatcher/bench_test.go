@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -97,4 +98,33 @@ func BenchmarkDispatcher(b *testing.B) {
 	w.until("all are settled", func() bool { return w.d.totals.settled[job.Succeeded].Load() == int64(b.N) })
 	b.StopTimer()
 	b.ReportMetric(float64(w.d.totals.commits.Load())/float64(b.N), "commits/op")
+}
+
+// BenchmarkConfigure is a change of one worker while jobs of so many queues wait,
+// each of a hundred workers serving a hundredth of them. One op is one change.
+func BenchmarkConfigure(b *testing.B) {
+	for _, queues := range []int{100, 10_000} {
+		b.Run(fmt.Sprintf("queues=%d", queues), func(b *testing.B) {
+			c := config()
+			for i := range 100 {
+				c.Workers = append(c.Workers, &Worker{Name: fmt.Sprintf("w%d", i), Weight: 1})
+			}
+			f := newFixture(b, c)
+			for i := range queues {
+				name := fmt.Sprintf("q%d", i)
+				w := c.Workers[i%100]
+				w.Queues = append(w.Queues, name)
+			}
+			f.m = newMachine(c, defaultLimits(), 1, 7, f)
+			f.slots = 0
+			f.step(recovered{})
+			for i := range queues {
+				f.step(arrived{f.entries(1, func(j *job.Job) { j.Queue = fmt.Sprintf("q%d", i) })})
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				f.reconfigure(func(c *Config) { c.Workers[7].Paused = !c.Workers[7].Paused })
+			}
+		})
+	}
 }

@@ -12,7 +12,7 @@ func (m *machine) demand(now time.Time) (w want) {
 	if m.drain {
 		return want{}
 	}
-	for i := range m.runnable.n {
+	for i := 0; i < m.runnable.n && w.Slots < m.limits.Claims; i++ {
 		q := m.runnable.items[(m.runnable.head+i)%len(m.runnable.items)]
 		w.Slots = min(m.limits.Claims, w.Slots+max(0, min(q.ready, q.limit()-q.inFlight)))
 	}

@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/orchestrix/orchestrix/job"
@@ -30,7 +31,8 @@ type Config struct {
 	// retention of its own; a status that is absent is kept for ever.
 	Retention map[job.Status]time.Duration
 
-	rules *store.RetentionRules // prepared by Dispatcher.Configure
+	rules   *store.RetentionRules // prepared by Dispatcher.Configure
+	byQueue map[string][]*Worker  // set by Dispatcher.Configure; see serving
 }
 
 // Queue is the flow control of one queue.
@@ -118,6 +120,24 @@ type Worker struct {
 	Version uint64
 
 	destination *push.Destination // prepared by Dispatcher.Configure
+}
+
+// serving returns the workers of each queue, in their order. A node's machines
+// share what Dispatcher.Configure has made of it: to look through all queues of all
+// workers for each queue takes the square of their number.
+func (c *Config) serving() map[string][]*Worker {
+	if c.byQueue != nil {
+		return c.byQueue
+	}
+	byQueue := make(map[string][]*Worker)
+	for _, w := range c.Workers {
+		for i, name := range w.Queues {
+			if !slices.Contains(w.Queues[:i], name) {
+				byQueue[name] = append(byQueue[name], w)
+			}
+		}
+	}
+	return byQueue
 }
 
 // queue returns the configuration of a queue.

@@ -143,7 +143,8 @@ func (d *Dispatcher) prepare(c Config) *Config {
 		}
 		workers = append(workers, &w)
 	}
-	c.Workers = workers
+	c.Workers, c.byQueue = workers, nil
+	c.byQueue = c.serving()
 	c.rules = c.retention()
 	return &c
 }

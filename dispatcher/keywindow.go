@@ -1,7 +1,7 @@
 package dispatcher
 
 import (
-	"maps"
+	"cmp"
 	"slices"
 
 	"github.com/orchestrix/orchestrix/store"
@@ -64,8 +64,15 @@ func (m *machine) wantKey(in *keyed) {
 
 // wantKeys is wantKey for all keys of a lane.
 func (m *machine) wantKeys(l *lane) {
-	for _, name := range slices.Sorted(maps.Keys(l.keys)) {
-		m.wantKey(l.keys[name])
+	var behind []*keyed
+	for _, in := range l.keys {
+		if in.behind {
+			behind = append(behind, in)
+		}
+	}
+	slices.SortFunc(behind, func(a, b *keyed) int { return cmp.Compare(a.name, b.name) })
+	for _, in := range behind {
+		m.wantKey(in)
 	}
 }
 

@@ -42,6 +42,8 @@ type machine struct {
 	rng    *rand.Rand
 	feed   feed
 
+	serving map[string][]*Worker // by queue
+
 	jobs     map[job.ID]*item
 	zombies  map[attemptKey]*item // settled by a command while being pushed
 	queues   map[string]*queue
@@ -126,7 +128,7 @@ type feed interface {
 // Equal seeds and equal events give equal effects.
 func newMachine(cfg *Config, l limits, number uint64, seed uint64, f feed) *machine {
 	return &machine{
-		limits: l, cfg: cfg, rules: cfg.retention(), number: number, feed: f,
+		limits: l, cfg: cfg, serving: cfg.serving(), rules: cfg.retention(), number: number, feed: f,
 		rng:     rand.New(rand.NewPCG(seed, number)),
 		jobs:    make(map[job.ID]*item),
 		zombies: make(map[attemptKey]*item),

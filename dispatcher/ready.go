@@ -38,10 +38,7 @@ func (m *machine) configure(q *queue) {
 	q.cfg = m.cfg.queue(q.name)
 	old := slices.Concat(q.pools, q.retired)
 	q.pools, q.retired = nil, nil
-	for _, w := range m.cfg.Workers {
-		if !slices.Contains(w.Queues, q.name) {
-			continue
-		}
+	for _, w := range m.serving[q.name] {
 		p := &pool{}
 		if i := slices.IndexFunc(old, func(p *pool) bool { return p.worker.Name == w.Name }); i >= 0 {
 			p = old[i]
@@ -73,7 +70,7 @@ func (q *Queue) sameOrder(other *Queue) bool {
 }
 
 func (m *machine) onConfigured(now time.Time, cfg *Config) {
-	m.cfg = cfg
+	m.cfg, m.serving = cfg, cfg.serving()
 	for _, q := range m.known() {
 		m.configure(q)
 		m.unblock(q)
