@@ -203,7 +203,9 @@ func (m *machine) hasRoom(q *queue, l *lane, e *store.Entry) bool {
 func (m *machine) onLaneRead(ev laneRead) {
 	q := m.queue(ev.Lane.Queue)
 	l := q.lane(ev.Lane)
+	found := false // a key that had none in the window
 	for _, e := range ev.Entries {
+		found = found || l.keys[e.Job.Key] == nil
 		if it := m.jobs[e.Job.ID]; it == nil {
 			m.addReady(q, l, e)
 		} else if it.state == itemSettling {
@@ -214,7 +216,9 @@ func (m *machine) onLaneRead(ev laneRead) {
 		m.onKeyRead(ev.Key, ev.More)
 		return
 	}
-	l.asked, l.newcomer, l.more = false, false, ev.More
+	// A read ends where an earlier one began, which may be short of a key that
+	// came since: then the next one finds it.
+	l.asked, l.newcomer, l.more = false, l.newcomer && ev.More && !found, ev.More
 	for _, name := range ev.Skipped {
 		m.fallBehind(l, name)
 	}
