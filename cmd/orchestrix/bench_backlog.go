@@ -78,21 +78,25 @@ func (c *cli) benchProgress(executable *string, show *func(phase string, done, a
 func (c *cli) showBacklog(r *bench.BacklogReport) error {
 	fmt.Fprintf(c.stdout, "%d jobs of %d bytes beside %d, concurrency %d, batches of %d; %d CPUs, %s\n\n",
 		r.Jobs, r.Payload, r.Base, r.Concurrency, r.Batch, r.CPUs, r.Go)
+	if err := c.showSeries(r.Phases); err != nil {
+		return err
+	}
+	return c.showMemory(r.Memory)
+}
+
+func (c *cli) showSeries(all []bench.Series) error {
 	t := terminal.Table{
 		Header: []string{"phase", "samples", "jobs/s", "slowest", "fastest", "server cpu µs/job", "wall ratio", "cpu ratio"},
 		Right:  []int{1, 2, 3, 4, 5, 6, 7}, Status: -1,
 	}
-	for _, p := range r.Phases {
+	for _, p := range all {
 		least, most := rateRange(p.Samples)
 		t.Rows = append(t.Rows, []string{
 			p.Name, strconv.Itoa(len(p.Samples)), whole(p.Rate), whole(least), whole(most), micros(p.CPU),
 			ratio(p.WallRatio), ratio(p.CPURatio),
 		})
 	}
-	if err := c.term.WriteTable(t); err != nil {
-		return err
-	}
-	return c.showMemory(r.Memory)
+	return c.term.WriteTable(t)
 }
 
 func (c *cli) showMemory(all []bench.Memory) error {

@@ -31,40 +31,17 @@ type BacklogOptions struct {
 
 // BacklogReport is the result of RunBacklog.
 type BacklogReport struct {
-	Jobs        int            `json:"jobs"`
-	Base        int            `json:"base"`
-	Payload     int            `json:"payload_bytes"`
-	Concurrency int            `json:"concurrency"`
-	Batch       int            `json:"batch"`
-	CPUs        int            `json:"cpus"`
-	Go          string         `json:"go"`
-	Phases      []BacklogPhase `json:"phases"`
+	Jobs        int      `json:"jobs"`
+	Base        int      `json:"base"`
+	Payload     int      `json:"payload_bytes"`
+	Concurrency int      `json:"concurrency"`
+	Batch       int      `json:"batch"`
+	CPUs        int      `json:"cpus"`
+	Go          string   `json:"go"`
+	Phases      []Series `json:"phases"`
 	// Memory is that of the server with the backlog; empty where the system does
 	// not tell.
 	Memory []Memory `json:"memory"`
-}
-
-// BacklogPhase is what was measured in one state of a server, sample by sample.
-type BacklogPhase struct {
-	Name    string   `json:"name"`
-	Samples []Sample `json:"samples"`
-	// Rate and CPU are the samples' medians.
-	Rate float64 `json:"jobs_per_second"`
-	CPU  float64 `json:"server_cpu_us_per_job"`
-	// WallRatio and CPURatio compare with the phase named by Against, round by
-	// round, and are the median: 1 is as good, more is better. 0 where there is
-	// nothing to compare with.
-	Against   string  `json:"against,omitempty"`
-	WallRatio float64 `json:"wall_ratio,omitempty"`
-	CPURatio  float64 `json:"cpu_ratio,omitempty"`
-}
-
-// Memory is the resident memory of a process, in bytes.
-type Memory struct {
-	After    string `json:"after"`
-	Resident int64  `json:"resident_bytes"`
-	// Peak is the greatest since the process began.
-	Peak int64 `json:"peak_bytes"`
 }
 
 const backlogQueue = "bench-backlog"
@@ -169,8 +146,8 @@ func (b *backlog) fill(ctx context.Context, s *server) error {
 		return err
 	}
 	tenth := max(len(slices)/10, 1)
-	b.compare("fill, first tenth", slices[:tenth], "fill, last tenth", slices[len(slices)-tenth:])
-	b.report.Phases = append(b.report.Phases, newPhase("fill, until at rest", []Sample{s.since(began, b.Jobs)}))
+	b.report.Phases = append(b.report.Phases, compared("fill, first tenth", slices[:tenth], "fill, last tenth", slices[len(slices)-tenth:])...)
+	b.report.Phases = append(b.report.Phases, newSeries("fill, until at rest", []Sample{s.since(began, b.Jobs)}))
 	return nil
 }
 
@@ -190,8 +167,8 @@ func (b *backlog) rounds(ctx context.Context, empty, full *server) (pushed int, 
 		}
 	}
 	base, all := fmt.Sprintf("at %d", b.Base), fmt.Sprintf("at %d", b.Jobs)
-	b.compare("enqueue "+base, in[0], "enqueue "+all, in[1])
-	b.compare("dispatch "+base, out[0], "dispatch "+all, out[1])
+	b.report.Phases = append(b.report.Phases, compared("enqueue "+base, in[0], "enqueue "+all, in[1])...)
+	b.report.Phases = append(b.report.Phases, compared("dispatch "+base, out[0], "dispatch "+all, out[1])...)
 	return pushed, nil
 }
 
@@ -240,7 +217,7 @@ func (b *backlog) body(n int) []byte {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = jobBody(body, backlogQueue, p)
+		body = jobBody(body, backlogQueue, "", p)
 	}
 	return append(body, `]}`...)
 }
@@ -277,7 +254,7 @@ func (b *backlog) drain(ctx context.Context, s *server) error {
 	if err != nil {
 		return err
 	}
-	b.report.Phases = append(b.report.Phases, newPhase("drain", []Sample{all}))
+	b.report.Phases = append(b.report.Phases, newSeries("drain", []Sample{all}))
 	return nil
 }
 
@@ -335,11 +312,9 @@ func pause(ctx context.Context) error {
 	}
 }
 
-// remember notes the memory of a server, where the system tells.
+// remember notes the memory of a server.
 func (b *backlog) remember(s *server, after string) {
-	if resident, peak, err := processMemory(s.cmd.Process.Pid); err == nil {
-		b.report.Memory = append(b.report.Memory, Memory{after, resident, peak})
-	}
+	b.report.Memory = append(b.report.Memory, s.memory(after)...)
 }
 
 // check makes sure that the pushes that were counted have arrived, signed.
@@ -355,17 +330,4 @@ func (b *backlog) check(ctx context.Context, pushed int) error {
 		return fmt.Errorf("the worker received %d distinct jobs of %d", c.Distinct, pushed)
 	}
 	return nil
-}
-
-// compare reports two phases, the second one beside the first.
-func (b *backlog) compare(baseName string, base []Sample, name string, samples []Sample) {
-	p := newPhase(name, samples)
-	p.Against = baseName
-	p.WallRatio = medianRatio(samples, base, rateOf)
-	p.CPURatio = medianRatio(base, samples, cpuOf) // less is better
-	b.report.Phases = append(b.report.Phases, newPhase(baseName, base), p)
-}
-
-func newPhase(name string, samples []Sample) BacklogPhase {
-	return BacklogPhase{Name: name, Samples: samples, Rate: medianOf(samples, rateOf), CPU: medianOf(samples, cpuOf)}
 }

@@ -10,7 +10,8 @@
 // recorded each as succeeded. It tunes nothing and warms nothing up beyond the
 // connections of the first phase.
 //
-// RunBacklog and RunIsolation measure what a long backlog and a hanging worker
-// cost, each beside the same without it and at the same time: of them, too, the
-// ratios count. docs/benchmarks.md says how to read all three.
+// RunBacklog, RunIsolation and RunSpread measure what a long backlog, a hanging
+// worker, and many queues and keys cost, each beside the same without it and in
+// turn with it: of them, too, the ratios count. docs/benchmarks.md says how to
+// read all of them.
 package bench

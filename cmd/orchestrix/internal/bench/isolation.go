@@ -305,7 +305,7 @@ func timedJob(phase int, sent time.Time) []byte {
 	if err != nil {
 		panic(err) // two numbers can always be written
 	}
-	return jobBody(nil, quickQueue, payload)
+	return jobBody(nil, quickQueue, "", payload)
 }
 
 // delivered returns the times of a phase's jobs once all of them have arrived.

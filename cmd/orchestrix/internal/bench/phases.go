@@ -105,7 +105,7 @@ func (b *bench) batches(ctx context.Context) (details, error) {
 // singles enqueues one job with each POST and waits until all have succeeded.
 func (b *bench) singles(ctx context.Context) (details, error) {
 	post := poster(b.Singles, b.server.url+"/v1/jobs")
-	body := jobBody(nil, singleQueue, b.payload)
+	body := jobBody(nil, singleQueue, "", b.payload)
 	d := details{posts: make([]time.Duration, b.Jobs)}
 	began := time.Now()
 	err := each(ctx, b.Progress, "singles", b.Singles, b.Jobs, func(i int) error {
@@ -235,14 +235,19 @@ func batchBody(queue string, payload []byte, n int) []byte {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = jobBody(body, queue, payload)
+		body = jobBody(body, queue, "", payload)
 	}
 	return append(body, `]}`...)
 }
 
-func jobBody(dst []byte, queue string, payload []byte) []byte {
+// jobBody appends a job, with a key unless that is empty.
+func jobBody(dst []byte, queue, key string, payload []byte) []byte {
 	dst = append(dst, `{"queue":`...)
 	dst = strconv.AppendQuote(dst, queue)
+	if key != "" {
+		dst = append(dst, `,"key":`...)
+		dst = strconv.AppendQuote(dst, key)
+	}
 	dst = append(dst, `,"type":"bench","payload":`...)
 	return append(append(dst, payload...), '}')
 }

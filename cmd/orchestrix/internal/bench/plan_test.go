@@ -83,12 +83,11 @@ func TestTimedJob(t *testing.T) {
 
 func TestCompare(t *testing.T) {
 	t.Parallel()
-	var b backlog
-	b.compare("empty", []Sample{{Rate: 100, CPU: 10}, {Rate: 50, CPU: 10}}, "full", []Sample{{Rate: 80, CPU: 20}, {Rate: 50, CPU: 20}})
-	if len(b.report.Phases) != 2 {
-		t.Fatalf("%d phases", len(b.report.Phases))
+	series := compared("empty", []Sample{{Rate: 100, CPU: 10}, {Rate: 50, CPU: 10}}, "full", []Sample{{Rate: 80, CPU: 20}, {Rate: 50, CPU: 20}})
+	if len(series) != 2 {
+		t.Fatalf("%d series", len(series))
 	}
-	p := b.report.Phases[1]
+	p := series[1]
 	if p.Against != "empty" || p.WallRatio != 0.9 || p.CPURatio != 0.5 || p.Rate != 65 {
 		t.Errorf("%+v", p)
 	}
