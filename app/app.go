@@ -67,7 +67,11 @@ func (a *App) assemble(ctx context.Context) error {
 		return err
 	}
 	guard := push.NewGuard(prefixes, false)
-	pusher := push.New(push.Options{Guard: guard, UserAgent: "Orchestrix/" + a.config.Version})
+	proxy, err := a.config.proxy()
+	if err != nil {
+		return err
+	}
+	pusher := push.New(push.Options{Guard: guard, Proxy: proxy, UserAgent: "Orchestrix/" + a.config.Version})
 	a.onClose("push client", func(context.Context) error { pusher.Close(); return nil })
 	a.dispatch = dispatcher.New(dispatcher.Options{
 		Store: st, Push: pusher, Logger: a.log, MaxInFlight: a.config.MaxInFlight, WindowBytes: a.config.WindowBytes,

@@ -16,6 +16,7 @@ import (
 	"github.com/orchestrix/orchestrix/store/engine"
 	"github.com/orchestrix/orchestrix/store/engine/pebble"
 	"github.com/orchestrix/orchestrix/store/sealed"
+	"github.com/orchestrix/orchestrix/webhook/push"
 )
 
 // Config is what a coordinator is assembled from. The zero value of a field
@@ -41,6 +42,9 @@ type Config struct {
 	// AllowCIDR are the networks that pushes may go to although they are not
 	// public, such as "10.0.0.0/8" or "127.0.0.1/32".
 	AllowCIDR []string
+	// EgressProxy is the proxy that pushes go through (push.ParseProxy); without
+	// one they go directly. The environment's proxies are not used.
+	EgressProxy string
 	// DrainGrace bounds how long Run waits at its end for the pushes under way.
 	DrainGrace time.Duration
 	// MaxPayload bounds a job's payload in bytes, up to 8 MiB.
@@ -240,6 +244,17 @@ func (c Config) prefixes() ([]netip.Prefix, error) {
 		out = append(out, p)
 	}
 	return out, nil
+}
+
+func (c Config) proxy() (*push.Proxy, error) {
+	if c.EgressProxy == "" {
+		return nil, nil
+	}
+	p, err := push.ParseProxy(c.EgressProxy)
+	if err != nil {
+		return nil, fmt.Errorf("--egress-proxy %w", err)
+	}
+	return p, nil
 }
 
 // storeName is a parsed Config.Store.

@@ -52,6 +52,7 @@ func TestValidate(t *testing.T) {
 		{"no key file", func(c *app.Config) { c.RootKeyFile = empty + "x" }, "--root-key-file"},
 		{"two keys", func(c *app.Config) { c.RootKeyFile, c.RootKey = empty, "x" }, "not both"},
 		{"half of TLS", func(c *app.Config) { c.TLSCert = "cert.pem" }, "given together"},
+		{"a proxy", func(c *app.Config) { c.EgressProxy = "socks5://proxy:1080" }, "--egress-proxy"},
 		{"a network", func(c *app.Config) { c.AllowCIDR = []string{"10.0.0.0"} }, "--allow-cidr"},
 		{"shards", func(c *app.Config) { c.Shards = 5000 }, "--shards must be from 0 to 4096"},
 		{"payload", func(c *app.Config) { c.MaxPayload = 1 << 30 }, "--max-payload"},

@@ -63,6 +63,9 @@ func (m *machine) decide(it *item, a *push.Answer, now time.Time) *job.Job {
 		last.Outcome, last.Reason = job.OutcomeLost, job.ReasonShutdown
 		return again(j, &policy, now, now)
 	case job.OutcomeThrottled:
+		if a.Reason == job.ReasonProxy { // the worker was not even asked
+			return again(j, &policy, now.Add(policy.Delay(throttledInRow(j), m.rng)), now)
+		}
 		due := m.throttle(it, j, a, &policy, now)
 		if !policy.Fatal(a.StatusCode) {
 			return again(j, &policy, due, now)

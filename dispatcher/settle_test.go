@@ -58,6 +58,10 @@ func TestDecide(t *testing.T) {
 			job: func(j *job.Job) { j.Failures = 2 }, answer: timedOut,
 			want: verdict{job.Dead, job.ReasonMaxAttempts, 0, 3, job.OutcomeTimedOut, 0},
 		},
+		"the proxy failed": {
+			job: func(j *job.Job) { j.Failures = 2 }, workers: two, answer: push.Answer{Outcome: job.OutcomeThrottled, Reason: job.ReasonProxy},
+			want: verdict{job.Waiting, job.ReasonProxy, 10 * s, 2, job.OutcomeThrottled, 0},
+		},
 		"the job's policy": {
 			job: func(j *job.Job) { j.Retry.MaxAttempts = 1 }, answer: failed,
 			want: verdict{job.Dead, job.ReasonMaxAttempts, 0, 1, job.OutcomeFailed, 0},

@@ -138,6 +138,7 @@ const (
 	ReasonPoison           Reason = "poison"            // its node died MaxLosses times in a row
 	ReasonShutdown         Reason = "shutdown"          // aborted by a node that left
 	ReasonAuth             Reason = "auth"              // no access token could be had for the worker
+	ReasonProxy            Reason = "proxy"             // the server's own egress proxy failed
 	ReasonNoWorker         Reason = "no_worker"         // no worker serves the queue
 )
 

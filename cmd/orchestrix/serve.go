@@ -58,6 +58,7 @@ func serverFlags(flags *pflag.FlagSet, c *app.Config) {
 	flags.StringVar(&c.Listen, "listen", c.Listen, "the `address` of the API")
 	flags.StringVar(&c.Store, "store", c.Store, "where jobs are kept: embedded:<`directory`> or memory:")
 	flags.IntVar(&c.Shards, "shards", c.Shards, "shards of a new store; 0 means 64, or what an existing one has")
+	flags.StringVar(&c.EgressProxy, "egress-proxy", "", "the `url` of a proxy that pushes go through, such as http://user:password@proxy:3128")
 	flags.StringSliceVar(&c.AllowCIDR, "allow-cidr", nil, "a private `network` that pushes may go to; may be repeated")
 	flags.StringVar(&c.RootKey, "root-key", "", "the `key` that may do everything; better given as ORCHESTRIX_ROOT_KEY")
 	flags.StringVar(&c.RootKeyFile, "root-key-file", "", "a `file` that holds the root key")

@@ -13,6 +13,9 @@ import (
 type Options struct {
 	// Guard judges every address that is dialled; nil means NewGuard(nil, false).
 	Guard *Guard
+	// Proxy is what connections are made through; nil means directly. What the
+	// environment says of proxies is not used.
+	Proxy *Proxy
 	// RootCAs are the authorities whose certificates are trusted; nil means the
 	// system's.
 	RootCAs *x509.CertPool
@@ -54,6 +57,8 @@ const (
 // endpoint.
 type Client struct {
 	dialer      net.Dialer
+	guard       *Guard
+	proxy       *Proxy
 	dialTimeout time.Duration
 	tls         *tls.Config
 	userAgent   string
@@ -74,6 +79,8 @@ func New(o Options) *Client {
 	}
 	c := &Client{
 		dialer:      net.Dialer{Control: o.Guard.control},
+		guard:       o.Guard,
+		proxy:       o.Proxy,
 		dialTimeout: o.DialTimeout,
 		tls: &tls.Config{
 			MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, RootCAs: o.RootCAs,

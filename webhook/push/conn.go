@@ -75,7 +75,7 @@ func (x *exchange) dial(ctx context.Context) (*conn, error) {
 	ctx, cancel := context.WithDeadline(ctx, limit)
 	defer cancel()
 	t := x.request.Destination.target
-	plain, err := x.client.dialer.DialContext(ctx, "tcp", t.address())
+	plain, err := x.client.connect(ctx, "tcp", t.address())
 	if err != nil {
 		return nil, err
 	}

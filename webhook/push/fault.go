@@ -53,6 +53,8 @@ func (x *exchange) failure(ctx context.Context, err error, a *Answer) {
 		lost    abandoned
 		invalid invalidRequest
 		auth    authError
+		proxy   proxyError
+		beyond  unreachable
 	)
 	address := x.address()
 	switch {
@@ -73,6 +75,11 @@ func (x *exchange) failure(ctx context.Context, err error, a *Answer) {
 	case errors.Is(ctx.Err(), context.Canceled):
 		a.fail(job.ReasonCancelled, cancelText(ctx, x.phase))
 		a.Outcome = job.OutcomeCancelled
+	case errors.As(err, &proxy):
+		a.fail(job.ReasonProxy, proxy.Error())
+		a.Outcome = job.OutcomeThrottled
+	case errors.As(err, &beyond):
+		a.fail(job.ReasonConnect, fmt.Sprintf("%s: %s", beyond.Error(), address))
 	case isTimeout(err):
 		a.fail(job.ReasonTimeout, fmt.Sprintf("timed out after %s %s: %s", a.Duration.Round(time.Millisecond), x.phase, address))
 		a.Outcome = job.OutcomeTimedOut

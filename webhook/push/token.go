@@ -75,7 +75,7 @@ func newTokens(a *Auth) (*tokens, error) {
 }
 
 // get returns a token that is valid now, if need be from the endpoint. It fails
-// with an authError, with the error of ctx, or with errClosed.
+// with an authError, a proxyError, the error of ctx, or with errClosed.
 func (t *tokens) get(ctx context.Context, c *Client, deadline time.Time) (string, error) {
 	if token, err := t.cached(c.now()); token != "" || err != nil {
 		return token, err
@@ -125,6 +125,9 @@ func (t *tokens) fetch(c *Client) (string, error) {
 	defer t.mu.Unlock()
 	if err == nil {
 		err = checkToken(token)
+	}
+	if via := (proxyError{}); errors.As(err, &via) {
+		return "", via // of no fault of the endpoint's: asked again at once
 	}
 	if err != nil {
 		t.failed, t.failedAt = authError{t.failText(err)}, now
@@ -204,7 +207,7 @@ func answerText(e *oauth2.RetrieveError) string {
 }
 
 // newTokenClient returns the client that token endpoints are asked with: dialled
-// under the same guard as pushes, without proxies, redirects or compression, and
+// under the same guard as pushes, and through the same proxy, without redirects or compression, and
 // with a bound on what it reads.
 func (c *Client) newTokenClient() *http.Client {
 	config := c.tls.Clone()
@@ -212,7 +215,7 @@ func (c *Client) newTokenClient() *http.Client {
 		Timeout:       tokenTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &tokenTransport{c.userAgent, &http.Transport{
-			DialContext: c.dialer.DialContext, TLSClientConfig: config, TLSHandshakeTimeout: c.dialTimeout,
+			DialContext: c.connect, TLSClientConfig: config, TLSHandshakeTimeout: c.dialTimeout,
 			MaxResponseHeaderBytes: maxTokenHeaders, DisableKeepAlives: true, DisableCompression: true,
 		}},
 	}
