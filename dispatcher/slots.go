@@ -182,3 +182,10 @@ func call(nudges []func()) {
 		f()
 	}
 }
+
+// level returns how many slots are in use, and how many there are.
+func (s *slots) level() (used, limit int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used, s.limit
+}
