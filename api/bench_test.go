@@ -39,10 +39,13 @@ func (nullStore) Enqueue(_ context.Context, _ int, jobs []store.NewJob) ([]store
 
 type nullDispatcher struct{}
 
-func (nullDispatcher) Configure(dispatcher.Config)             {}
-func (nullDispatcher) Wake(int)                                {}
-func (nullDispatcher) Running(ids ...job.ID) []bool            { return make([]bool, len(ids)) }
-func (nullDispatcher) KeyLive(_, _ string) dispatcher.KeyLive  { return dispatcher.KeyLive{} }
+func (nullDispatcher) Configure(dispatcher.Config)            {}
+func (nullDispatcher) Wake(int)                               {}
+func (nullDispatcher) Running(ids ...job.ID) []bool           { return make([]bool, len(ids)) }
+func (nullDispatcher) KeyLive(_, _ string) dispatcher.KeyLive { return dispatcher.KeyLive{} }
+func (nullDispatcher) Explain(_, _ *job.Job, _ time.Time) dispatcher.Explanation {
+	return dispatcher.Explanation{}
+}
 func (nullDispatcher) QueueLive(string) dispatcher.QueueLive   { return dispatcher.QueueLive{} }
 func (nullDispatcher) WorkerLive(string) dispatcher.WorkerLive { return dispatcher.WorkerLive{} }
 func (nullDispatcher) Watch(job.ID) (<-chan struct{}, func())  { return make(chan struct{}), func() {} }

@@ -24,6 +24,7 @@ type Store interface {
 	ListJobs(ctx context.Context, f store.JobFilter, before job.ID, limit int) (store.JobPage, error)
 	Counts(ctx context.Context, queue string) (store.Counts, error)
 	KeyDepth(ctx context.Context, queue, key string, limit int) (int, error)
+	Position(ctx context.Context, j *job.Job, limit int) (store.Position, error)
 	ListQueues(ctx context.Context, after string, limit int) ([]store.QueueCounts, error)
 	OldestWaiting(ctx context.Context, queue string) (time.Time, error)
 	Jobs(ctx context.Context, ids ...job.ID) (map[job.ID]*job.Job, error)
@@ -41,6 +42,7 @@ type Dispatcher interface {
 	Configure(c dispatcher.Config)
 	Wake(shard int)
 	Running(ids ...job.ID) []bool
+	Explain(j, first *job.Job, now time.Time) dispatcher.Explanation
 	QueueLive(queue string) dispatcher.QueueLive
 	KeyLive(queue, key string) dispatcher.KeyLive
 	WorkerLive(worker string) dispatcher.WorkerLive

@@ -33,10 +33,13 @@ func newIdle() *idle {
 	return &idle{configured: make(chan dispatcher.Config, 100), settled: make(chan struct{})}
 }
 
-func (d *idle) Configure(c dispatcher.Config)          { d.configured <- c }
-func (*idle) Wake(int)                                 {}
-func (*idle) Running(ids ...job.ID) []bool             { return make([]bool, len(ids)) }
-func (*idle) KeyLive(_, _ string) dispatcher.KeyLive   { return dispatcher.KeyLive{} }
+func (d *idle) Configure(c dispatcher.Config)        { d.configured <- c }
+func (*idle) Wake(int)                               {}
+func (*idle) Running(ids ...job.ID) []bool           { return make([]bool, len(ids)) }
+func (*idle) KeyLive(_, _ string) dispatcher.KeyLive { return dispatcher.KeyLive{} }
+func (*idle) Explain(_, _ *job.Job, _ time.Time) dispatcher.Explanation {
+	return dispatcher.Explanation{}
+}
 func (*idle) QueueLive(string) dispatcher.QueueLive    { return dispatcher.QueueLive{} }
 func (*idle) WorkerLive(string) dispatcher.WorkerLive  { return dispatcher.WorkerLive{} }
 func (d *idle) Watch(job.ID) (<-chan struct{}, func()) { return d.settled, func() {} }

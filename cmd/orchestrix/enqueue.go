@@ -301,7 +301,7 @@ func (c *cli) awaitJob(ctx context.Context, api *client.Client, id string, timeo
 	if err != nil {
 		return err
 	}
-	if err := c.showJob(j); err != nil {
+	if err := c.showJob(j, ""); err != nil {
 		return err
 	}
 	if j.Status != job.Succeeded.String() {

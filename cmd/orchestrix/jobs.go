@@ -16,13 +16,14 @@ import (
 const jobsExample = `
 orchestrix jobs list --status dead
 orchestrix jobs get job_01kwersrg009d020g30g2gc1r8
+orchestrix jobs explain job_01kwersrg009d020g30g2gc1r8
 orchestrix jobs retry job_01kwersrg009d020g30g2gc1r8
 orchestrix jobs retry --queue emails --status dead --wait
 orchestrix jobs watch job_01kwersrg009d020g30g2gc1r8`
 
 func (c *cli) jobsCommand() *cobra.Command {
 	return group("jobs", "See and change jobs", "See what became of jobs, and change what becomes of them.", jobsExample,
-		c.jobsListCommand(), c.jobsGetCommand(), c.jobsPayloadCommand(), c.jobsWatchCommand(),
+		c.jobsListCommand(), c.jobsGetCommand(), c.jobsExplainCommand(), c.jobsPayloadCommand(), c.jobsWatchCommand(),
 		c.bulk(c.jobsDeleteCommand(), "delete", (*client.Client).DeleteJobs),
 		c.bulk(c.jobVerb("cancel", "Cancel waiting jobs; a push under way is aborted", (*client.Client).CancelJob), "cancel", (*client.Client).CancelJobs),
 		c.bulk(c.jobVerb("retry", "Run ended jobs again, with a fresh count of attempts", (*client.Client).RetryJob), "retry", (*client.Client).RetryJobs),
@@ -89,27 +90,32 @@ func (c *cli) jobsGetCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.showJob(j)
+			if c.term.JSON {
+				return c.showJob(j, "")
+			}
+			return c.showJob(j, waitingFor(cmd.Context(), api, j))
 		},
 	}
 }
 
-// showJob shows one job with all that is known of it.
-func (c *cli) showJob(j *client.Job) error {
+// showJob shows one job with all that is known of it; waiting is why it waits,
+// where that is known.
+func (c *cli) showJob(j *client.Job, waiting string) error {
 	if c.term.JSON {
 		return c.term.WriteJSON(j)
 	}
-	if err := c.showFields(jobFields(j, time.Now())); err != nil || len(j.Attempts) == 0 {
+	if err := c.showFields(jobFields(j, waiting, time.Now())); err != nil || len(j.Attempts) == 0 {
 		return err
 	}
 	fmt.Fprintln(c.stdout)
 	return c.term.WriteTable(attemptTable(j.Attempts))
 }
 
-func jobFields(j *client.Job, now time.Time) fields {
+func jobFields(j *client.Job, waiting string, now time.Time) fields {
 	var f fields
 	f.add("id", j.ID)
 	f.add("status", j.Status)
+	f.add("waiting", waiting)
 	f.add("reason", j.Reason)
 	f.add("queue", j.Queue)
 	f.add("type", j.Type)

@@ -276,3 +276,24 @@ func TestDoctor(t *testing.T) {
 		}
 	}
 }
+
+func TestJobsExplain(t *testing.T) {
+	t.Parallel()
+	server := "--server=" + startServer(t)
+	made := decode[client.Receipt](t, command(t, "", "enqueue", server, "-o", "json", "--queue", "q", "--type", "a", "--key", "k"))
+	r := command(t, "", "jobs", "explain", server, made.ID)
+	for _, want := range []string{"status:    pending\n", "position:  1, among the jobs of its key\n", "\nno_worker\n  no worker serves queue q: register one\n"} {
+		if r.code != exitOK || !strings.Contains(r.out, want) {
+			t.Errorf("no %q in %d\n%s%s", want, r.code, r.out, r.err)
+		}
+	}
+	if e := decode[client.Explanation](t, command(t, "", "jobs", "explain", server, "-o", "json", made.ID)); e.Position != 1 || len(e.Reasons) != 1 || e.Reasons[0].Code != "no_worker" {
+		t.Errorf("as JSON: %+v", e)
+	}
+	if r := command(t, "", "jobs", "get", server, made.ID); !strings.Contains(r.out, "waiting:   no worker serves queue q: register one\n") {
+		t.Errorf("get does not say why it waits:\n%s", r.out)
+	}
+	if r := command(t, "", "jobs", "explain", server, "job_none"); r.code != exitRefused {
+		t.Errorf("a job that is not there: %+v", r)
+	}
+}
