@@ -9,7 +9,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 )
 
 func TestKeyLimits(t *testing.T) {
@@ -90,7 +89,6 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	again := r.seen[job]
 	r.seen[job] = true
 	r.mu.Unlock()
-	time.Sleep(2 * time.Millisecond)
 	r.mu.Lock()
 	r.running[key] = false
 	if again {
