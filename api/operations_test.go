@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -200,13 +201,20 @@ func TestBulkIsRefused(t *testing.T) {
 	}
 }
 
+// nextMillisecond returns when the clock shows another millisecond.
+func nextMillisecond() {
+	for now := time.Now().UnixMilli(); time.Now().UnixMilli() == now; {
+		runtime.Gosched()
+	}
+}
+
 func TestOperations(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	var ids []string
 	for i := range 5 {
 		ids = append(ids, s.operation("/v1/jobs/delete", fmt.Sprintf(`{"filter":{"queue":"q%d"}}`, i)).text("id"))
-		time.Sleep(2 * time.Millisecond) // ids sort by their millisecond
+		nextMillisecond() // ids sort by it
 	}
 	slices.Reverse(ids)
 	var got []string

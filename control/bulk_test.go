@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -539,7 +540,7 @@ func TestCancelAnOperation(t *testing.T) {
 		if r.Asked {
 			break
 		}
-		time.Sleep(time.Millisecond)
+		runtime.Gosched()
 	}
 	close(g.open)
 	o := <-cancelled
@@ -554,12 +555,19 @@ func TestCancelAnOperation(t *testing.T) {
 	}
 }
 
+// nextMillisecond returns when the clock shows another millisecond.
+func nextMillisecond() {
+	for now := time.Now().UnixMilli(); time.Now().UnixMilli() == now; {
+		runtime.Gosched()
+	}
+}
+
 // TestLaterJobsAreNotTouched: nor are those that were there and have ended in
 // another way, which are counted as skipped.
 func TestLaterJobsAreNotTouched(t *testing.T) {
 	t.Parallel()
 	n, g, id := stopped(t, 700)
-	time.Sleep(2 * time.Millisecond) // ids know time in milliseconds
+	nextMillisecond() // ids know time in milliseconds
 	fill(t, n.store, "q", 300)
 	first := n.oldest()
 	for range 3 { // are in the step that is about to be taken
@@ -599,7 +607,7 @@ func TestJobsMadeWhileAnOperationBeginsAreNotTouched(t *testing.T) {
 		begun <- o
 	}()
 	<-g.at
-	time.Sleep(2 * time.Millisecond) // ids know time in milliseconds
+	nextMillisecond() // ids know time in milliseconds
 	fill(t, n.store, "q", 5)
 	close(g.open)
 	if o := n.over((<-begun).ID); o.Matched != 10 || o.Done != 10 {
