@@ -152,8 +152,8 @@ func TestExplainRetry(t *testing.T) {
 	s.want(201, "PUT", "/v1/workers/w", fmt.Sprintf(`{"url":%q,"queues":["q"]}`, worker.URL))
 	id := s.enqueued(`,"queue":"q","retry":{"initial_delay":"1h","jitter":"none"}`)
 	e := s.explain(id)
-	for until := time.Now().Add(10 * time.Second); e.Status != "retrying" && time.Now().Before(until); e = s.explain(id) {
-		time.Sleep(time.Millisecond) // it is being pushed
+	for until := time.Now().Add(10 * time.Second); e.Status != "retrying" && time.Now().Before(until); {
+		e = s.explain(id) // it is being pushed
 	}
 	if codes(e) != "retrying" || time.Until(e.Reasons[0].Until) < 59*time.Minute || !strings.Contains(e.Reasons[0].Message, "http_status") {
 		t.Errorf("retrying: %+v", e)
