@@ -143,6 +143,9 @@ func (c Config) Validate() error {
 	if _, err := c.prefixes(); err != nil {
 		errs = append(errs, err)
 	}
+	if _, err := c.proxy(); err != nil {
+		errs = append(errs, err)
+	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		bad("--tls-cert and --tls-key must be given together")
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -30,7 +31,7 @@ func (s *Store) KeyDepth(ctx context.Context, queue, key string, limit int) (int
 			if len(entries) < chunk {
 				break
 			}
-			from = append(entries[len(entries)-1].Key, 0)
+			from = append(bytes.Clone(entries[len(entries)-1].Key), 0)
 		}
 	}
 	return n, nil

@@ -10,14 +10,14 @@ import (
 	"github.com/orchestrix/orchestrix/cmd/orchestrix/internal/bench"
 )
 
-const benchSpreadLong = `Measure what many queues and keys cost. One server gets --jobs jobs in one queue,
-another one as many, spread over --queues queues and --keys keys; in turn on both,
---rounds times: they are enqueued while the worker is paused, and dispatched once it
-is resumed. The ratios compare the second server with the first, and 1.00 means that
-queues and keys cost nothing.
+const benchSpreadLong = `Measure what many queues and keys cost. One server gets --jobs jobs in one
+queue, another one as many, spread over --queues queues and --keys keys; in
+turn on both, --rounds times: they are enqueued while the worker is paused,
+and dispatched once it is resumed. The ratios compare the second server with
+the first, and 1.00 means that queues and keys cost nothing.
 
-A million jobs of 256 bytes take about 2 GiB under --dir, which are removed at the
-end.`
+A million jobs of 256 bytes take about 2 GiB under --dir, which are removed at
+the end.`
 
 func (c *cli) benchSpreadCommand() *cobra.Command {
 	o := bench.SpreadOptions{}
