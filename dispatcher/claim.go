@@ -190,7 +190,7 @@ func (m *machine) claim(it *item, now time.Time) {
 	m.slots--
 	ce := store.ClaimEntry{Entry: it.entry, Attempt: it.attempt, Started: now, Deadline: now.Add(m.timeout(it))}
 	if j.Ordered || it.queue.cfg.LostWaits {
-		ce.Deadline = ce.Deadline.Add(claimSlack)
+		ce.Deadline = ce.Deadline.Add(claimSlack).Truncate(time.Millisecond) // as it is stored
 		it.until = ce.Deadline
 	}
 	if it.pool != nil {

@@ -152,8 +152,12 @@ func (s *sim) endTurn(j *job.Job) {
 }
 
 // checkTurn checks that a claimed job is the first of its key. One that is run
-// again takes its place only where nobody else's turn has come yet.
+// again takes its place only where nobody else's turn has come yet, and a place
+// that a commit gave may be that of a time before the simulator was told.
 func (s *sim) checkTurn(j *job.Job) {
+	if s.known[j.ID].redriven {
+		return
+	}
 	for _, id := range s.turns[keyOf(j)] {
 		if id == j.ID || !j.Ordered {
 			return
@@ -173,6 +177,9 @@ func (s *sim) checkAlone(j *job.Job) {
 		}
 	}
 	for _, l := range s.lingering {
+		if j, err := s.store.Job(context.Background(), l.job.ID); err != nil || j.Status.Terminal() {
+			continue // cancelled: the push was called off, and nobody waits for it over a crash
+		}
 		switch {
 		case !l.until.After(s.now):
 		case j.Ordered && l.job.Ordered && keyOf(l.job) == keyOf(j):

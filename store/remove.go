@@ -24,7 +24,7 @@ func (o *Owner) encodeDone(ctx context.Context, b *batch, c *Commit) (free []eng
 				return nil, fmt.Errorf("%w: the timer of %s has no job", ErrInvalid, t.ID)
 			}
 			b.count(t.Entry.Job.Queue, classOf(t.retrying), -1)
-		case t.Kind == TimerRelease && len(t.held) > 0 && !settles(c, t.ID):
+		case t.Kind == TimerRelease && len(t.held) > 0 && !wakes(c, t.ID):
 			held = append(held, release{id: t.ID, key: t.held, incarnation: t.incarnation})
 		}
 	}
@@ -77,6 +77,12 @@ func (o *Owner) deletable(ctx context.Context, c *Commit) (gone []*job.Job, err 
 		}
 	}
 	return gone, nil
+}
+
+// wakes reports whether a commit lets the job wait again: then what ended with
+// its last life holds on.
+func wakes(c *Commit, id job.ID) bool {
+	return slices.ContainsFunc(c.Settle, func(s Settle) bool { return s.Job.ID == id && s.Job.Status == job.Waiting })
 }
 
 // settles reports whether a commit settles the job: then what is stored of it
