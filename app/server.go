@@ -49,7 +49,6 @@ func (a *App) assembleServer() error {
 func (a *App) stand() {
 	if a.server.TLSConfig == nil {
 		a.front = api.NewListener(a.listener, a.server, a.log)
-		a.listener = a.front
 	}
 }
 
@@ -57,7 +56,7 @@ func (a *App) serve() error {
 	if a.server.TLSConfig != nil {
 		return a.server.ServeTLS(a.listener, "", "")
 	}
-	return a.server.Serve(a.listener)
+	return a.server.Serve(a.front)
 }
 
 // shutdown lets requests under way end, and cuts off those that take too long.
