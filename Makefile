@@ -27,11 +27,17 @@ build: ## build bin/orchestrix
 .PHONY: test
 test: ## install what the tests need and run all of them, with the race detector
 	@tools/need-cc.sh
+	@tools/need-redis.sh
 	go test -race -timeout 20m $(TESTFLAGS) $(PKG)
 
 .PHONY: short
 short: ## run the tests in their short form, in under a minute
 	go test -short -timeout 5m $(TESTFLAGS) $(PKG)
+
+.PHONY: test-redis
+test-redis: ## run the tests of the engine on Redis, and the store's over it
+	@tools/need-redis.sh
+	go test -timeout 20m $(TESTFLAGS) ./store/engine/redis/... ./store
 
 .PHONY: sim
 sim: ## run the simulator of the shard state machine over SEEDS seeds

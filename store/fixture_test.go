@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -18,9 +19,17 @@ import (
 	"github.com/orchestrix/orchestrix/store/engine"
 	"github.com/orchestrix/orchestrix/store/engine/model"
 	"github.com/orchestrix/orchestrix/store/engine/pebble"
+	"github.com/orchestrix/orchestrix/store/engine/redis/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if err := redistest.End(); err != nil {
+			panic(err)
+		}
+		os.Exit(code)
+	}))
+}
 
 // start is when the clock of a test begins.
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -55,10 +64,14 @@ type fixture struct {
 	made    uint64
 }
 
-// engines are the engines that every test of the store runs over.
+// engines are the engines that every test of the store runs over; the short form
+// leaves out those that need a server.
 var engines = map[string]func(t testing.TB, shards int, now func() time.Time) engine.Engine{
-	"model":  func(_ testing.TB, shards int, now func() time.Time) engine.Engine { return model.New(shards, now) },
-	"pebble": openPebble,
+	"model":          func(_ testing.TB, shards int, now func() time.Time) engine.Engine { return model.New(shards, now) },
+	"pebble":         openPebble,
+	"redis":          openRedis,
+	"redis-cluster":  openRedisCluster,
+	"redis-sentinel": openRedisSentinel,
 }
 
 func openPebble(t testing.TB, shards int, now func() time.Time) engine.Engine {
@@ -75,6 +88,9 @@ func overEngines(t *testing.T, shards int, test func(t *testing.T, f *fixture)) 
 	for name, open := range engines {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() && strings.HasPrefix(name, "redis") {
+				t.Skip("short")
+			}
 			c := &clock{now: start}
 			e := open(t, shards, c.Now)
 			t.Cleanup(func() { e.Close() })

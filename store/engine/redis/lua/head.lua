@@ -1,0 +1,2 @@
+-- Reads the head. KEYS: head.
+return cmsgpack.pack({OK, now, head})
