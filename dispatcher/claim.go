@@ -14,7 +14,8 @@ func (m *machine) demand(now time.Time) (w want) {
 	}
 	for i := 0; i < m.runnable.n && w.Slots < m.limits.Claims; i++ {
 		q := m.runnable.items[(m.runnable.head+i)%len(m.runnable.items)]
-		w.Slots = min(m.limits.Claims, w.Slots+max(0, min(q.ready, q.limit()-q.inFlight)))
+		limit, _ := q.ramped(now)
+		w.Slots = min(m.limits.Claims, w.Slots+max(0, min(q.ready, limit-q.inFlight)))
 	}
 	if m.suspect != suspectUsed && m.nextSuspect(now) != nil {
 		w.Slots++
@@ -54,7 +55,7 @@ func (m *machine) pick(q *queue, now time.Time) *item {
 	if q.blocked = m.barred(q, now); q.blocked != "" {
 		return nil
 	}
-	blocked := q.withoutWorker(now)
+	blocked := m.withoutWorker(q, now)
 	for {
 		l := q.nextLane(blocked != "")
 		if l == nil {
@@ -85,17 +86,24 @@ func (m *machine) pick(q *queue, now time.Time) *item {
 // Where only time bars it, the machine will look again.
 func (m *machine) barred(q *queue, now time.Time) string {
 	why := q.barred(now)
-	if why == blockedRate {
+	switch why {
+	case blockedRate:
 		m.throttleUntil(q.bucket.ready(q.cfg.Rate))
+	case blockedRamp:
+		_, next := q.ramped(now)
+		m.throttleUntil(next)
 	}
 	return why
 }
 
 func (q *queue) barred(now time.Time) string {
+	limit, next := q.ramped(now)
 	switch {
 	case q.cfg.Paused:
 		return blockedPaused
-	case q.inFlight >= q.limit():
+	case q.inFlight >= limit && !next.IsZero():
+		return blockedRamp
+	case q.inFlight >= limit:
 		return blockedConcurrency
 	case q.bucket.ready(q.cfg.Rate).After(now):
 		return blockedRate
@@ -105,7 +113,7 @@ func (q *queue) barred(now time.Time) string {
 
 // limit is how many pushes of the queue may be in flight: its concurrency, and
 // at most half of what the node allows, so that a queue whose workers hang
-// leaves room for the others.
+// leaves room for the others. Just after it was resumed it is less: see ramped.
 func (q *queue) limit() int {
 	if q.most == 0 {
 		return q.cfg.Concurrency
@@ -115,23 +123,60 @@ func (q *queue) limit() int {
 
 // blocked says why a worker may not have another push of its queue; "" if it
 // may.
-func (p *pool) blocked(now time.Time) string {
+func (p *pool) blocked(q *queue, now time.Time) string {
 	switch {
 	case p.worker.Paused || p.gone:
 		return blockedNoWorker
+	case p.circuit.blocks(p.worker.Circuit, now):
+		return blockedCircuit
 	case p.throttledUntil.After(now):
 		return blockedThrottled
-	case p.worker.Concurrency > 0 && p.inFlight >= p.worker.Concurrency:
-		return blockedConcurrency
 	}
-	return ""
+	switch limit, next := p.ramped(q, now); {
+	case limit == 0 || p.inFlight < limit:
+		return ""
+	case !next.IsZero():
+		return blockedRamp
+	}
+	return blockedConcurrency
+}
+
+// until returns when time alone may let a blocked worker have another push; zero
+// where it does not.
+func (p *pool) until(q *queue, now time.Time) (until time.Time) {
+	switch p.blocked(q, now) {
+	case blockedCircuit:
+		if !p.circuit.probing() {
+			return p.circuit.until(p.worker.Circuit)
+		}
+	case blockedThrottled:
+		return p.throttledUntil
+	case blockedRamp:
+		_, until = p.ramped(q, now)
+	}
+	return until
+}
+
+// withoutWorker says why no worker may have another push; "" if one may. Where
+// only time bars them, the machine will look again.
+func (m *machine) withoutWorker(q *queue, now time.Time) string {
+	why := q.withoutWorker(now)
+	if why == "" {
+		return why
+	}
+	for _, p := range q.pools {
+		if until := p.until(q, now); !until.IsZero() {
+			m.throttleUntil(until)
+		}
+	}
+	return why
 }
 
 // withoutWorker says why no worker may have another push; "" if one may.
 func (q *queue) withoutWorker(now time.Time) string {
 	why := blockedNoWorker
 	for _, p := range q.pools {
-		switch blocked := p.blocked(now); blocked {
+		switch blocked := p.blocked(q, now); blocked {
 		case "":
 			return ""
 		case blockedNoWorker:
@@ -149,14 +194,14 @@ func (q *queue) withoutWorker(now time.Time) string {
 func (q *queue) choose(now time.Time) *pool {
 	var least *pool
 	for _, p := range q.pools {
-		if p.blocked(now) == "" && (least == nil || p.load(least) < 0) {
+		if p.blocked(q, now) == "" && (least == nil || p.load(least) < 0) {
 			least = p
 		}
 	}
 	var best *pool
 	total := 0
 	for _, p := range q.pools {
-		if p.blocked(now) != "" || p.load(least) != 0 {
+		if p.blocked(q, now) != "" || p.load(least) != 0 {
 			continue
 		}
 		p.credit += p.worker.Weight
@@ -195,6 +240,7 @@ func (m *machine) claim(it *item, now time.Time) {
 	}
 	if it.pool != nil {
 		it.pool.inFlight++
+		it.pool.circuit.start(it.pool.worker.Circuit, it.attemptKey())
 		ce.Worker = it.pool.worker.Name
 	}
 	m.next.Claim = append(m.next.Claim, ce)
@@ -213,7 +259,7 @@ func (m *machine) nextSuspect(now time.Time) *item {
 		if m.barred(q, now) != "" || q.barsKey(it.entry.Job.Key, now) {
 			continue
 		}
-		if it.entry.Job.URL != "" || q.withoutWorker(now) == "" {
+		if it.entry.Job.URL != "" || m.withoutWorker(q, now) == "" {
 			return it
 		}
 	}
@@ -265,11 +311,6 @@ func (m *machine) unthrottle(now time.Time) {
 	}
 	m.throttled = time.Time{}
 	for _, q := range m.known() {
-		for _, p := range q.pools {
-			if p.throttledUntil.After(now) {
-				m.throttleUntil(p.throttledUntil)
-			}
-		}
 		m.unblock(q)
 	}
 }

@@ -46,6 +46,10 @@ type Queue struct {
 	// they share by weight, and none starves.
 	Strict bool
 	Paused bool
+	// Resumed is when it was last resumed, by the store's time. Where Ramp is set,
+	// its Concurrency is ramped up from then on.
+	Resumed time.Time
+	Ramp    bool
 	// KeyConcurrency is the number of pushes of one key that may be in flight at
 	// once; 0 bounds nothing. Jobs without a key are bound by no limit of keys.
 	KeyConcurrency int
@@ -114,6 +118,14 @@ type Worker struct {
 	// Weight is its share among the workers of a queue, at least 1.
 	Weight int
 	Paused bool
+	// Resumed is when somebody last resumed it, paused or not, by the store's time:
+	// what was known of its failures before is forgotten. Where Ramp is set, its
+	// limits are ramped up from then on, and from when its circuit has closed.
+	Resumed time.Time
+	Ramp    bool
+	// Circuit and AutoPause have all their fields set, or, where they are off, none.
+	Circuit   job.Circuit
+	AutoPause job.AutoPause
 	// IgnoreGone says that a 410 kills the job but does not pause the worker.
 	IgnoreGone bool
 	// Version changes whenever one of the fields above does.

@@ -30,6 +30,10 @@ type Options struct {
 	// OnGone is called when a worker has answered 410 and is to be paused: once
 	// for each such answer, perhaps concurrently. It may block; Stop waits for it.
 	OnGone func(worker string)
+	// OnFailing is called when a worker is to be paused since it only fails: about
+	// once a minute while that is so, perhaps concurrently. It may block; Stop waits
+	// for it.
+	OnFailing func(Failing)
 }
 
 // The defaults of Options.
@@ -50,16 +54,17 @@ const lease = 10 * time.Second
 // Dispatcher runs a loop for each shard of its node. All methods may be called
 // concurrently.
 type Dispatcher struct {
-	store  *store.Store
-	client *push.Client
-	log    *slog.Logger
-	limits limits
-	onGone func(string)
-	nonce  engine.Nonce
-	slots  *slots
-	window budget
-	loops  []*loop
-	config atomic.Pointer[Config]
+	store     *store.Store
+	client    *push.Client
+	log       *slog.Logger
+	limits    limits
+	onGone    func(string)
+	onFailing func(Failing)
+	nonce     engine.Nonce
+	slots     *slots
+	window    budget
+	loops     []*loop
+	config    atomic.Pointer[Config]
 	// configuring serialises Configure.
 	configuring sync.Mutex
 	totals      totals
@@ -67,7 +72,7 @@ type Dispatcher struct {
 	runners     *runners
 	draining    atomic.Bool
 	background  sync.WaitGroup // loops
-	callbacks   sync.WaitGroup // calls of onGone
+	callbacks   sync.WaitGroup // calls of onGone and onFailing
 
 	mu   sync.Mutex // guards life and what is in it
 	life *life
@@ -86,7 +91,7 @@ func New(o Options) *Dispatcher {
 		o.WindowBytes = DefaultWindowBytes
 	}
 	d := &Dispatcher{
-		store: o.Store, client: o.Push, log: o.Logger, onGone: o.OnGone,
+		store: o.Store, client: o.Push, log: o.Logger, onGone: o.OnGone, onFailing: o.OnFailing,
 		limits: defaultLimits(), slots: newSlots(o.MaxInFlight),
 	}
 	d.limits.QueueInFlight = max(1, o.MaxInFlight/2)

@@ -46,7 +46,7 @@ func (e *Explanation) Start(before int, ready int64, now time.Time) time.Time {
 			start = later(start, inSteps(w.Until, ahead, w.Rate))
 		case CauseKeyRate:
 			start = later(start, inSteps(w.Until, float64(before), w.Rate))
-		case CauseTurn, CauseConcurrency, CauseWorkerBusy, CauseNodeBusy:
+		case CauseTurn, CauseConcurrency, CauseRamp, CauseWorkerBusy, CauseWorkerRamp, CauseNodeBusy:
 			if e.Throughput == 0 {
 				return time.Time{}
 			}

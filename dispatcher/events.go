@@ -168,6 +168,11 @@ type effects struct {
 	Trimmed []trimmed
 	// Gone are workers that answered 410 and are to be paused.
 	Gone []string
+	// Failing are workers that have had no success for so long that they are to be
+	// paused.
+	Failing []Failing
+	// Circuits are those that were opened or closed.
+	Circuits []circuitChange
 	// Wake is when the machine wants to be stepped again, by the store's time;
 	// zero where only an event matters.
 	Wake time.Time
@@ -187,5 +192,6 @@ func (e *effects) reset() {
 	*e = effects{
 		ReadLanes: e.ReadLanes[:0], ReadHeads: e.ReadHeads[:0], Push: e.Push[:0], Abort: e.Abort[:0],
 		Settled: e.Settled[:0], Gone: e.Gone[:0], Trimmed: e.Trimmed[:0],
+		Failing: e.Failing[:0], Circuits: e.Circuits[:0],
 	}
 }

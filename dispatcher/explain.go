@@ -26,10 +26,13 @@ const (
 	CauseKeyRate     Cause = "key_rate"    // its key's rate is used up
 	CauseConcurrency Cause = "concurrency" // as many of its queue are in flight as may be
 	CauseRate        Cause = "rate"        // its queue's rate is used up
+	CauseRamp        Cause = "ramp"        // its queue was resumed, and its concurrency is ramped up
 
 	CauseWorkerPaused    Cause = "worker_paused"
 	CauseWorkerGone      Cause = "worker_gone"      // answered 410
 	CauseWorkerThrottled Cause = "worker_throttled" // asked to be left alone
+	CauseWorkerCircuit   Cause = "circuit_open"     // its circuit on the queue is
+	CauseWorkerRamp      Cause = "worker_ramp"      // it has just come back, and its limit is ramped up
 	CauseWorkerBusy      Cause = "worker_busy"      // as many are in flight to it as may be
 
 	CauseNodeBusy Cause = "node_busy" // as many are in flight as the node allows
@@ -206,22 +209,27 @@ func (q *queue) workerWaits(j *job.Job, now time.Time) (w []Wait) {
 		return []Wait{{Cause: CauseNoWorker}}
 	}
 	for _, p := range q.pools[:min(len(q.pools), maxWorkerWaits)] {
-		w = append(w, p.wait(now))
+		w = append(w, p.wait(q, now))
 	}
 	return w
 }
 
 // wait says why the worker may not have another push of its queue.
-func (p *pool) wait(now time.Time) Wait {
-	w := Wait{Worker: p.worker.Name}
-	switch why := p.blocked(now); why {
+func (p *pool) wait(q *queue, now time.Time) Wait {
+	w := Wait{Worker: p.worker.Name, Until: p.until(q, now)}
+	switch why := p.blocked(q, now); why {
 	case blockedNoWorker:
 		w.Cause = CauseWorkerPaused
 		if p.gone && !p.worker.Paused {
 			w.Cause = CauseWorkerGone
 		}
 	case blockedThrottled:
-		w.Cause, w.Until = CauseWorkerThrottled, p.throttledUntil
+		w.Cause = CauseWorkerThrottled
+	case blockedCircuit:
+		w.Cause = CauseWorkerCircuit
+	case blockedRamp:
+		w.Cause, w.InFlight = CauseWorkerRamp, p.inFlight
+		w.Limit, _ = p.ramped(q, now)
 	case blockedConcurrency:
 		w.Cause, w.InFlight, w.Limit = CauseWorkerBusy, p.inFlight, p.worker.Concurrency
 	default:
@@ -265,8 +273,12 @@ func (m *machine) keyWaits(q *queue, j, first *job.Job, now time.Time) (w []Wait
 
 // limitWaits says which of the queue's own limits are reached.
 func (q *queue) limitWaits(now time.Time) (w []Wait) {
-	if limit := q.limit(); q.inFlight >= limit {
-		w = append(w, Wait{Cause: CauseConcurrency, InFlight: q.inFlight, Limit: limit})
+	if limit, next := q.ramped(now); q.inFlight >= limit {
+		cause := CauseConcurrency
+		if !next.IsZero() {
+			cause = CauseRamp
+		}
+		w = append(w, Wait{Cause: cause, InFlight: q.inFlight, Limit: limit, Until: next})
 	}
 	if next := q.bucket.ready(q.cfg.Rate); next.After(now) {
 		w = append(w, Wait{Cause: CauseRate, Until: next, Rate: q.cfg.Rate})

@@ -35,6 +35,7 @@ type fixture struct {
 	aborts  []attemptKey
 	settled []*job.Job
 	gone    []string
+	failing []Failing
 	free    want
 	wake    time.Time
 	dropped []*store.Entry
@@ -178,6 +179,7 @@ func (f *fixture) carry(out *effects) (events []event) {
 	f.aborts = append(f.aborts, out.Abort...)
 	f.settled = append(f.settled, out.Settled...)
 	f.gone = append(f.gone, out.Gone...)
+	f.failing = append(f.failing, out.Failing...)
 	if out.Commit != nil {
 		if f.commit != nil {
 			f.t.Fatal("two commits at a time")

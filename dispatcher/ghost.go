@@ -68,6 +68,7 @@ func (m *machine) lay(g ghost, now time.Time) {
 	key := attemptKey{it.entry.Job.ID, it.attempt}
 	if z := m.zombies[key]; z != nil { // cancelled meanwhile
 		delete(m.zombies, key)
+		it.key = z.key
 		m.buried(z)
 	} else if m.jobs[key.id] == it && it.state == itemRunning {
 		m.lost(it, g.worker, now)

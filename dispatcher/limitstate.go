@@ -9,8 +9,8 @@ import (
 )
 
 // What a queue's next owner has to know of its limits, so that it starts
-// nothing early: what its rate has used up, and how long its workers asked to
-// be left alone. It is written with the commit that changes it, in the wire
+// nothing early: what its rate has used up, how long its workers asked to be
+// left alone, which circuits are open, and who has failed for long. It is written with the commit that changes it, in the wire
 // format of protocol buffers, so that versions of the program that know more or
 // fewer fields read each other:
 //
@@ -19,12 +19,20 @@ import (
 //	   1  its name
 //	   2  throttled until, in nanoseconds since the Unix epoch
 //	   3  how often in a row
+//	   4  its circuit was opened, in nanoseconds since the Unix epoch
+//	   5  how often in a row
+//	   6  its first failure since it succeeded, in nanoseconds since the Unix epoch
+//	   7  how many there were
 const (
 	fieldBucket    = 1
 	fieldWorker    = 2
 	fieldName      = 1
 	fieldThrottled = 2
 	fieldThrottles = 3
+	fieldOpened    = 4
+	fieldOpens     = 5
+	fieldFailing   = 6
+	fieldFailures  = 7
 )
 
 // limitState returns the state of the queue's limits; nil where they are at
@@ -35,19 +43,34 @@ func (q *queue) limitState(now time.Time) []byte {
 		b = appendNumber(b, fieldBucket, q.bucket.due.UnixNano())
 	}
 	for _, p := range q.pools {
-		if !p.throttledUntil.After(now) {
-			continue
+		if state := p.state(now); len(state) > 0 {
+			w := protowire.AppendTag(nil, fieldName, protowire.BytesType)
+			w = append(protowire.AppendString(w, p.worker.Name), state...)
+			b = protowire.AppendTag(b, fieldWorker, protowire.BytesType)
+			b = protowire.AppendBytes(b, w)
 		}
-		w := protowire.AppendTag(nil, fieldName, protowire.BytesType)
-		w = protowire.AppendString(w, p.worker.Name)
-		w = appendNumber(w, fieldThrottled, p.throttledUntil.UnixNano())
-		w = appendNumber(w, fieldThrottles, int64(p.throttles))
-		b = protowire.AppendTag(b, fieldWorker, protowire.BytesType)
-		b = protowire.AppendBytes(b, w)
 	}
 	if len(b) > store.MaxLimitState {
 		// So many workers at once: better forget who throttles than not commit.
 		return appendNumber(nil, fieldBucket, q.bucket.due.UnixNano())
+	}
+	return b
+}
+
+// state returns what is to be known of a worker beside its name; nil where it is
+// at rest.
+func (p *pool) state(now time.Time) (b []byte) {
+	if p.throttledUntil.After(now) {
+		b = appendNumber(b, fieldThrottled, p.throttledUntil.UnixNano())
+		b = appendNumber(b, fieldThrottles, int64(p.throttles))
+	}
+	if p.circuit.opens > 0 {
+		b = appendNumber(b, fieldOpened, p.circuit.opened.UnixNano())
+		b = appendNumber(b, fieldOpens, int64(p.circuit.opens))
+	}
+	if p.failing.kept {
+		b = appendNumber(b, fieldFailing, p.failing.since.UnixNano())
+		b = appendNumber(b, fieldFailures, int64(p.failing.attempts))
 	}
 	return b
 }
@@ -72,22 +95,41 @@ func (q *queue) takeLimits(state []byte) {
 
 func (q *queue) takeWorker(state []byte) {
 	var name string
-	var until time.Time
-	var throttles int
+	var was pool
 	fields(state, func(field protowire.Number, number int64, bytes []byte) {
 		switch field {
 		case fieldName:
 			name = string(bytes)
 		case fieldThrottled:
-			until = time.Unix(0, number).UTC()
+			was.throttledUntil = time.Unix(0, number).UTC()
 		case fieldThrottles:
-			throttles = int(number)
+			was.throttles = int(number)
+		case fieldOpened:
+			was.circuit.opened = time.Unix(0, number).UTC()
+		case fieldOpens:
+			was.circuit.opens = max(0, int(number))
+		case fieldFailing:
+			was.failing.since, was.failing.kept = time.Unix(0, number).UTC(), true
+		case fieldFailures:
+			was.failing.attempts = int(number)
 		}
 	})
 	for _, p := range q.pools {
 		if p.worker.Name == name {
-			p.throttledUntil, p.throttles = until, throttles
+			p.take(&was)
 		}
+	}
+}
+
+// take takes over what the last owner knew of a worker, but for failures from
+// before it was resumed.
+func (p *pool) take(was *pool) {
+	p.throttledUntil, p.throttles = was.throttledUntil, was.throttles
+	if !was.circuit.opened.Before(p.worker.Resumed) {
+		p.circuit = was.circuit
+	}
+	if !was.failing.since.Before(p.worker.Resumed) {
+		p.failing = was.failing
 	}
 }
 
@@ -159,11 +201,6 @@ func (m *machine) recoverLimits(limits []store.Limit, now time.Time) {
 		q := m.queue(l.Queue)
 		q.stored = true
 		q.takeLimits(l.State)
-		for _, p := range q.pools {
-			if p.throttledUntil.After(now) {
-				m.throttleUntil(p.throttledUntil)
-			}
-		}
 		m.restLimits(q, now)
 	}
 }

@@ -2,6 +2,8 @@ package dispatcher
 
 import (
 	"cmp"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +21,8 @@ type Totals struct {
 	Settled  map[job.Status]int64
 	Lost     int64
 	Commits  int64
+	// CircuitsOpened counts how often the circuit of a worker was opened.
+	CircuitsOpened int64
 	// TrimmedByAge and TrimmedByBytes count the jobs that retention has removed,
 	// by status.
 	TrimmedByAge, TrimmedByBytes map[job.Status]int64
@@ -30,6 +34,7 @@ type Totals struct {
 
 type totals struct {
 	started, lost, commits atomic.Int64
+	circuitsOpened         atomic.Int64
 	turns                  atomic.Int64 // of all loops, for tests
 	attempts               [8]atomic.Int64
 	settled                [8]atomic.Int64
@@ -44,7 +49,8 @@ func (t *totals) outcome(o job.Outcome) { t.attempts[o&7].Add(1) }
 func (d *Dispatcher) Totals() Totals {
 	t := Totals{
 		Started: d.totals.started.Load(), Lost: d.totals.lost.Load(), Commits: d.totals.commits.Load(),
-		Attempts: make(map[job.Outcome]int64), Settled: make(map[job.Status]int64),
+		CircuitsOpened: d.totals.circuitsOpened.Load(),
+		Attempts:       make(map[job.Outcome]int64), Settled: make(map[job.Status]int64),
 		TrimmedByAge: make(map[job.Status]int64), TrimmedByBytes: make(map[job.Status]int64),
 	}
 	for _, o := range job.Outcomes() {
@@ -126,7 +132,7 @@ type QueueLive struct {
 	// Throughput is how many attempts ended per second, over the last minute.
 	Throughput float64
 	// Blocked says why ready jobs wait: "paused", "no_worker", "concurrency", "rate",
-	// "throttled" or "key", where every key that has any is at its own limits; empty where they do not.
+	// "throttled", "circuit_open", "ramp" or "key", where every key that has any is at its own limits; empty where they do not.
 	Blocked string
 }
 
@@ -174,6 +180,19 @@ type WorkerLive struct {
 	// ThrottledUntil is when it asked to be left alone until; zero where it did
 	// not.
 	ThrottledUntil time.Time
+	// Circuits are those that are not closed, by their queues.
+	Circuits []CircuitLive
+}
+
+// CircuitLive is the circuit of a worker on a queue, while it is not closed.
+type CircuitLive struct {
+	Queue string
+	// Until is when it is half-open: then one push at a time probes the worker.
+	Until time.Time
+	// HalfOpen says that this time has come.
+	HalfOpen bool
+	// Opens counts how often it was opened since it was last closed.
+	Opens int
 }
 
 // WorkerLive returns what a worker is doing right now.
@@ -188,6 +207,7 @@ func (d *Dispatcher) WorkerLive(name string) WorkerLive {
 				if p.worker.Name == name {
 					live.InFlight += p.inFlight
 					live.ThrottledUntil = later(live.ThrottledUntil, p.throttledUntil)
+					live.Circuits = append(live.Circuits, p.live(q, m.now)...)
 				}
 			}
 		}
@@ -198,7 +218,18 @@ func (d *Dispatcher) WorkerLive(name string) WorkerLive {
 			live.LastFailure = later(live.LastFailure, h.lastFailure)
 		}
 	})
+	slices.SortFunc(live.Circuits, func(a, b CircuitLive) int { return strings.Compare(a.Queue, b.Queue) })
 	return live
+}
+
+// live returns the worker's circuit on a queue, where it is not closed.
+func (p *pool) live(q *queue, now time.Time) []CircuitLive {
+	cfg := p.worker.Circuit
+	if !p.circuit.open(cfg) {
+		return nil
+	}
+	until := p.circuit.until(cfg)
+	return []CircuitLive{{q.name, until, !until.After(now), p.circuit.opens}}
 }
 
 func later(a, b time.Time) time.Time {

@@ -283,11 +283,29 @@ func (l *loop) carry(ctx context.Context, out *effects, events []event, now time
 			l.d.callbacks.Go(func() { l.d.onGone(worker) })
 		}
 	}
+	for _, f := range out.Failing {
+		if l.d.onFailing != nil {
+			l.d.callbacks.Go(func() { l.d.onFailing(f) })
+		}
+	}
+	for _, c := range out.Circuits {
+		l.circuit(c)
+	}
 	if out.Commit != nil {
 		l.d.totals.commits.Add(1)
 		l.commits <- out.Commit
 	}
 	return l.read(ctx, out, events, now)
+}
+
+// circuit tells of a circuit that was opened or closed.
+func (l *loop) circuit(c circuitChange) {
+	if !c.open {
+		l.d.log.Info("the circuit of a worker is closed again", "worker", c.worker, "queue", c.queue)
+		return
+	}
+	l.d.totals.circuitsOpened.Add(1)
+	l.d.log.Warn("the circuit of a worker is open, since too many pushes have failed", "worker", c.worker, "queue", c.queue, "until", c.until)
 }
 
 // read answers the reads of one step.

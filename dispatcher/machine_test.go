@@ -964,23 +964,22 @@ func TestRate(t *testing.T) {
 }
 
 // A worker that is taken from a queue and given back while it still wants to be
-// left alone is remembered, and used again when that is over.
+// left alone is remembered while pushes are in flight, and used again when that
+// is over.
 func TestAWorkerComesBackThrottled(t *testing.T) {
 	t.Parallel()
-	now := time.UnixMilli(1_800_000_000_000)
-	with := &Config{DefaultQueue: Queue{Concurrency: 1}, Workers: []*Worker{{Name: "w", Queues: []string{"q"}, Weight: 1}}}
-	without := &Config{DefaultQueue: Queue{Concurrency: 1}}
-	m := newMachine(with, limits{}, 1, 1, nil)
-	p := m.queue("q").pools[0]
-	p.inFlight, p.throttledUntil = 1, now.Add(time.Minute)
-	m.now = now
-	m.onConfigured(now, without)
-	m.unthrottle(now)
-	m.onConfigured(now, with)
-	if got := m.queue("q").pools[0]; got != p {
-		t.Fatal("the worker's pushes in flight are forgotten")
+	f := started(t, config("w"))
+	f.arrive(f.entries(2)...)
+	f.answered(throttledFor(time.Minute))
+	workers := f.m.cfg.Workers
+	f.reconfigure(func(c *Config) { c.Workers = nil })
+	f.reconfigure(func(c *Config) { c.Workers = workers })
+	f.rest()
+	f.arrive(f.entry())
+	if len(f.pushes) != 1 || !f.wake.Equal(noon.Add(time.Minute)) {
+		t.Errorf("%d pushes, the machine looks again at %v", len(f.pushes), f.wake)
 	}
-	if !m.throttled.Equal(p.throttledUntil) {
-		t.Errorf("the machine looks again at %v, want at %v", m.throttled, p.throttledUntil)
+	if f.pass(time.Minute); len(f.pushes) != 3 {
+		t.Errorf("%d pushes when it may be used again, want all 3", len(f.pushes))
 	}
 }

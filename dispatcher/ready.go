@@ -46,11 +46,9 @@ func (m *machine) configure(q *queue) {
 		if p.worker == nil || p.worker.Version != w.Version {
 			p.gone = false
 		}
+		m.resume(q, p, w)
 		p.worker = w
 		q.pools = append(q.pools, p)
-		if p.throttledUntil.After(m.now) {
-			m.throttleUntil(p.throttledUntil) // forgotten while it did not serve the queue
-		}
 	}
 	for _, p := range old {
 		if p.inFlight > 0 && !slices.Contains(q.pools, p) {
@@ -61,6 +59,18 @@ func (m *machine) configure(q *queue) {
 	if q.order != nil && !was.sameOrder(&q.cfg) {
 		m.walk(q)
 	}
+}
+
+// resume begins anew with a worker that somebody has resumed, or that is another
+// one by now.
+func (m *machine) resume(q *queue, p *pool, w *Worker) {
+	if p.worker == nil || (p.worker.URL == w.URL && !w.Resumed.After(p.worker.Resumed)) {
+		return
+	}
+	if p.circuit.opens > 0 || p.failing.kept {
+		m.changeLimits(q)
+	}
+	p.circuit, p.failing = circuit{}, failing{}
 }
 
 // sameOrder reports whether another configuration lets just the same ordered
@@ -93,10 +103,12 @@ func (m *machine) sweep(now time.Time) {
 	}
 }
 
-// throttled reports whether a worker of the queue has asked to be left alone
-// and was not heard of since.
+// throttled reports whether a worker of the queue has asked to be left alone, or
+// has failed, and was not heard of since.
 func (q *queue) throttled(now time.Time) bool {
-	return slices.ContainsFunc(q.pools, func(p *pool) bool { return p.throttles > 0 || p.throttledUntil.After(now) })
+	return slices.ContainsFunc(q.pools, func(p *pool) bool {
+		return p.throttles > 0 || p.throttledUntil.After(now) || p.circuit.opens > 0 || p.failing.attempts > 0
+	})
 }
 
 // unblock lets a queue try again to have something claimed.

@@ -22,9 +22,9 @@ func (m *machine) onPushed(now time.Time, r *result) {
 		}
 		return
 	}
+	m.note(it, &r.Answer, now)
 	m.land(it)
 	it.queue.ended.add(now, 1)
-	m.note(it, &r.Answer, now)
 	m.settleWith(it, m.decide(it, &r.Answer, now), &r.Answer)
 }
 
@@ -43,6 +43,7 @@ func (m *machine) land(it *item) {
 	m.slots++
 	if it.pool != nil {
 		it.pool.inFlight--
+		it.pool.circuit.drop(it.attemptKey())
 	}
 	if it.suspect {
 		m.suspect = suspectHeld
@@ -167,12 +168,16 @@ func (m *machine) note(it *item, a *push.Answer, now time.Time) {
 		it.pool.throttles = 0
 		h.succeeded++
 		h.lastSuccess = now
+		m.noteCircuit(it, a, false, now)
+		m.noteFailing(it, false, now)
 	case job.OutcomeFailed, job.OutcomeTimedOut:
 		if a.Reason == job.ReasonAuth {
 			return // it was not even asked
 		}
 		h.failed++
 		h.lastFailure = now
+		m.noteCircuit(it, a, true, now)
+		m.noteFailing(it, true, now)
 	}
 }
 
@@ -197,7 +202,7 @@ func (m *machine) throttle(it *item, j *job.Job, a *push.Answer, policy *job.Pol
 	m.changeLimits(it.queue)
 	m.throttleUntil(p.throttledUntil)
 	for _, other := range it.queue.pools {
-		if !other.worker.Paused && !other.throttledUntil.After(now) {
+		if !other.worker.Paused && !other.throttledUntil.After(now) && !other.circuit.blocks(other.worker.Circuit, now) {
 			return now
 		}
 	}

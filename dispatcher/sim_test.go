@@ -95,8 +95,12 @@ type sim struct {
 	places    int
 	lingering []lingering
 	starts    map[string][]time.Time
-	asked     map[attemptKey]throttling // by answers that are not durable yet
-	left      map[string]time.Time      // until when a worker on a queue is to be left alone
+	circuits  [3]job.Circuit                // of the workers
+	resumed   [5]time.Time                  // queues and workers, the last time
+	open      map[string]map[string]circuit // by queue and worker, as the store knows them
+	probes    map[string]attemptKey         // the last ones of half-open circuits
+	asked     map[attemptKey]throttling     // by answers that are not durable yet
+	left      map[string]time.Time          // until when a worker on a queue is to be left alone
 	healing   bool
 	busy      bool
 	versions  uint64
@@ -177,7 +181,7 @@ func (s *sim) checkAlone(j *job.Job) {
 		}
 	}
 	for _, l := range s.lingering {
-		if j, err := s.store.Job(context.Background(), l.job.ID); err != nil || j.Status.Terminal() {
+		if j, err := s.store.Job(context.Background(), l.job.ID); err != nil || j.Status.Terminal() || j.Incarnation != l.job.Incarnation {
 			continue // cancelled: the push was called off, and nobody waits for it over a crash
 		}
 		switch {
@@ -223,6 +227,7 @@ func newSim(seed uint64, logf func(string, ...any)) *sim {
 		now:   time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		known: make(map[job.ID]*simJob), inFlight: make(map[attemptKey]*simPush), pushed: make(map[attemptKey]bool), starts: make(map[string][]time.Time),
 		turns: make(map[laneKey][]job.ID), asked: make(map[attemptKey]throttling), left: make(map[string]time.Time),
+		open: make(map[string]map[string]circuit), probes: make(map[string]attemptKey),
 	}
 	s.eng = model.New(1, func() time.Time { return s.now })
 	s.store = store.New(s.eng, store.IdempotencyTTL(time.Minute))
@@ -239,6 +244,9 @@ func newSim(seed uint64, logf func(string, ...any)) *sim {
 		}
 		s.ordered[i], s.waits[i] = s.chance(3), s.chance(3)
 	}
+	for i := range s.circuits {
+		s.circuits[i] = s.someCircuit()
+	}
 	s.cfg = s.config()
 	return s
 }
@@ -254,6 +262,7 @@ func (s *sim) config() *Config {
 		q := Queue{
 			Concurrency: 1 + s.rng.IntN(4), Paused: !s.healing && s.chance(5), Strict: s.chance(2), Rate: s.rates[i],
 			KeyRate: s.keyRates[i], KeyConcurrency: s.rng.IntN(3), LostWaits: s.waits[i],
+			Resumed: s.resume(&s.resumed[i]), Ramp: s.chance(2),
 			Retention: s.retention(),
 		}
 		if s.ordered[i] {
@@ -271,6 +280,10 @@ func (s *sim) config() *Config {
 		w := &Worker{
 			Name: fmt.Sprintf("w%d", i), URL: "http://worker", Weight: 1 + s.rng.IntN(3), Concurrency: s.rng.IntN(3),
 			Paused: !s.healing && s.chance(6), Queues: []string{queueName(i)}, Version: s.version(),
+			Resumed: s.resume(&s.resumed[2+i]), Ramp: s.chance(2), Circuit: s.circuits[i],
+		}
+		if s.chance(2) {
+			w.AutoPause = job.AutoPause{Mode: job.On, After: job.Duration(time.Minute), MinAttempts: 1 + s.rng.IntN(4)}
 		}
 		if s.chance(2) {
 			w.Queues = append(w.Queues, queueName((i+1)%3))
@@ -284,6 +297,10 @@ func (s *sim) config() *Config {
 func (s *sim) reconfigure() {
 	s.cfg = s.config()
 	s.forgetThrottling()
+	s.forgetCircuits()
+	for _, w := range s.cfg.Workers {
+		s.logf("  worker %s of %v resumed %s circuit %+v", w.Name, w.Queues, w.Resumed, w.Circuit)
+	}
 	s.post(configured{s.cfg})
 }
 
@@ -596,6 +613,7 @@ func (s *sim) booked() {
 		s.checkThrottling(&s.commit.Claim[i])
 	}
 	s.bookThrottling()
+	s.bookCircuits()
 }
 
 // throttling is what an answer asked for.
@@ -864,6 +882,9 @@ func (s *sim) carry(out *effects) (events []event) {
 	for _, worker := range out.Gone {
 		s.gone(worker)
 	}
+	for _, f := range out.Failing {
+		s.gone(f.Worker)
+	}
 	for _, a := range out.Abort {
 		if p := s.inFlight[a]; p != nil {
 			p.aborted = true
@@ -936,8 +957,14 @@ func (s *sim) checkCommit(c *store.Commit) {
 			s.fail("job %s was claimed before run_at", j.ID)
 		}
 	}
+	for _, l := range c.Limits {
+		if l.Key == "" {
+			s.logf("  limits %s circuits %+v", l.Queue, s.circuitsAfter(c, l.Queue))
+		}
+	}
 	s.checkLimits(c)
 	s.checkKeys(c)
+	s.checkCircuits(c)
 }
 
 // checkKeys counts what is in flight of every key of which something was
@@ -988,15 +1015,19 @@ func (s *sim) checkLimits(c *store.Commit) {
 		if most := s.m.limits.QueueInFlight; most > 0 {
 			limit = min(limit, most)
 		}
+		full := limit
+		limit = rampedUp(full, s.m.cfg.queue(o.queue).Ramp, s.m.cfg.queue(o.queue).Resumed, s.now)
 		if o.worker != "" {
 			i := slices.IndexFunc(s.m.cfg.Workers, func(w *Worker) bool { return w.Name == o.worker })
 			if i < 0 || s.m.cfg.Workers[i].Paused {
 				s.fail("worker %s was given a job while it may get none", o.worker)
 				continue
 			}
-			if limit = s.m.cfg.Workers[i].Concurrency; limit == 0 {
-				continue
+			w := s.m.cfg.Workers[i]
+			if w.Concurrency > 0 {
+				full = w.Concurrency
 			}
+			limit = rampedUp(full, w.Ramp, w.Resumed, s.now)
 		}
 		if used[o] > limit {
 			s.fail("%v has %d in flight, allowed are %d", o, used[o], limit)

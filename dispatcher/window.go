@@ -34,6 +34,9 @@ type item struct {
 	settle  int       // index in the next commit while state is itemSettling
 }
 
+// attemptKey names the item's attempt.
+func (it *item) attemptKey() attemptKey { return attemptKey{it.entry.Job.ID, it.attempt} }
+
 // queue is what the machine knows of a queue with ready jobs or pushes in
 // flight.
 type queue struct {
@@ -63,6 +66,8 @@ const (
 	blockedThrottled   = "throttled"
 	blockedRate        = "rate"
 	blockedKey         = "key"
+	blockedCircuit     = "circuit_open"
+	blockedRamp        = "ramp"
 )
 
 // pool is a worker as one queue sees it.
@@ -70,7 +75,9 @@ type pool struct {
 	worker         *Worker
 	inFlight       int
 	throttledUntil time.Time
-	throttles      int  // in a row
+	throttles      int // in a row
+	circuit        circuit
+	failing        failing
 	gone           bool // answered 410 since it was configured
 	credit         int  // of the smooth weighted round-robin over equal loads
 }

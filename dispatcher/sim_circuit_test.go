@@ -1,0 +1,123 @@
+package dispatcher
+
+import (
+	"time"
+
+	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/store"
+)
+
+// someCircuit is a circuit that opens soon, or none.
+func (s *sim) someCircuit() job.Circuit {
+	if s.chance(2) {
+		return job.Circuit{}
+	}
+	return job.Circuit{
+		Mode: job.On, Window: job.Duration(time.Second * time.Duration(1+s.rng.IntN(600))),
+		MinPushes: 1 + s.rng.IntN(4), FailureRatio: float64(1+s.rng.IntN(10)) / 10,
+		OpenFor: job.Duration(time.Second * time.Duration(1+s.rng.IntN(60))), MaxOpen: job.Duration(2 * time.Minute),
+	}
+}
+
+// resume returns when something was last resumed: mostly as before.
+func (s *sim) resume(at *time.Time) time.Time {
+	if s.chance(4) {
+		*at = s.now
+	}
+	return *at
+}
+
+// circuitsAfter returns the circuits of the workers on a queue that are open when
+// the commit is durable.
+func (s *sim) circuitsAfter(c *store.Commit, queue string) map[string]circuit {
+	for _, l := range c.Limits {
+		if l.Queue != queue || l.Key != "" {
+			continue
+		}
+		open := make(map[string]circuit)
+		q := queueOf("w0", "w1", "w2")
+		q.takeLimits(l.State)
+		for _, p := range q.pools {
+			if p.circuit.opens > 0 {
+				open[p.worker.Name] = p.circuit
+			}
+		}
+		return open
+	}
+	return s.open[queue]
+}
+
+// checkCircuits checks that a worker with an open circuit gets nothing, and with a
+// half-open one a single push at a time, whoever owns the shard.
+func (s *sim) checkCircuits(c *store.Commit) {
+	for i := range c.Claim {
+		e := &c.Claim[i]
+		j := e.Entry.Job
+		w := s.worker(e.Worker)
+		if w == nil || w.Circuit.MinPushes == 0 {
+			continue
+		}
+		open, ok := s.circuitsAfter(c, j.Queue)[w.Name]
+		if !ok || open.opened.Before(w.Resumed) {
+			continue
+		}
+		at := onQueue(j.Queue, w.Name)
+		if e.Started.Before(open.until(w.Circuit)) {
+			s.fail("job %s is pushed at %s to %s, whose circuit is open until %s", j.ID, e.Started, at, open.until(w.Circuit))
+		}
+		if probe, ok := s.probes[at]; ok && s.inFlight[probe] != nil {
+			s.fail("job %s is pushed to %s while it is probed by %v", j.ID, at, probe)
+		}
+		s.probes[at] = attemptKey{j.ID, e.Attempt}
+		for k := range c.Claim[:i] {
+			if o := &c.Claim[k]; o.Worker == w.Name && o.Entry.Job.Queue == j.Queue {
+				s.fail("jobs %s and %s probe %s at once", o.Entry.Job.ID, j.ID, at)
+			}
+		}
+	}
+}
+
+// worker returns a worker as the machine knows it; nil where it knows none.
+func (s *sim) worker(name string) *Worker {
+	for _, w := range s.m.cfg.Workers {
+		if w.Name == name {
+			return w
+		}
+	}
+	return nil
+}
+
+// bookCircuits takes over what the durable commit says of circuits.
+func (s *sim) bookCircuits() {
+	for _, l := range s.commit.Limits {
+		if l.Key == "" {
+			s.open[l.Queue] = s.circuitsAfter(s.commit, l.Queue)
+		}
+	}
+	s.forgetCircuits() // the commit may be older than the configuration
+}
+
+// forgetCircuits forgets the circuits of workers that do not serve a queue now:
+// whoever takes a worker from a queue and gives it back begins anew.
+func (s *sim) forgetCircuits() {
+	serves := s.serves()
+	for queue, open := range s.open {
+		for name := range open {
+			if !serves[onQueue(queue, name)] {
+				delete(open, name)
+			}
+		}
+	}
+}
+
+// rampedUp is the limit as far as it was ramped up since.
+func rampedUp(limit int, ramp bool, since, now time.Time) int {
+	if !ramp || since.IsZero() {
+		return limit
+	}
+	share := 0.1
+	for passed := now.Sub(since); passed >= time.Second && share < 1; passed -= time.Second {
+		share *= 2
+	}
+	return max(1, min(limit, int(share*float64(limit)+0.999)))
+}
