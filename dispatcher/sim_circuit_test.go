@@ -1,7 +1,11 @@
 package dispatcher
 
 import (
+	"fmt"
+	"maps"
 	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/orchestrix/orchestrix/job"
 	"github.com/orchestrix/orchestrix/store"
@@ -35,16 +39,66 @@ func (s *sim) circuitsAfter(c *store.Commit, queue string) map[string]circuit {
 			continue
 		}
 		open := make(map[string]circuit)
-		q := queueOf("w0", "w1", "w2")
-		q.takeLimits(l.State)
-		for _, p := range q.pools {
-			if p.circuit.opens > 0 {
-				open[p.worker.Name] = p.circuit
+		fields(l.State, func(field protowire.Number, _ int64, state []byte) {
+			if field == fieldWorker {
+				readCircuit(state, open)
 			}
-		}
+		})
 		return open
 	}
 	return s.open[queue]
+}
+
+func readCircuit(state []byte, into map[string]circuit) {
+	var name string
+	var c circuit
+	fields(state, func(field protowire.Number, number int64, text []byte) {
+		switch field {
+		case fieldName:
+			name = string(text)
+		case fieldOpened:
+			c.opened = time.Unix(0, number).UTC()
+		case fieldOpens:
+			c.opens = int(number)
+		}
+	})
+	if c.opens > 0 {
+		into[name] = c
+	}
+}
+
+// noteProbe remembers that the probe of a circuit has shown that its worker works:
+// it has succeeded, or the worker has said that this job is not to be tried again.
+func (s *sim) noteProbe(r *result) {
+	key := attemptKey{r.ID, r.Attempt}
+	if p := s.inFlight[key]; p != nil && p.order.Worker != nil && (r.Answer.Outcome == job.OutcomeSucceeded || r.Answer.NoRetry) {
+		at := onQueue(p.order.Entry.Job.Queue, p.order.Worker.Name)
+		s.closed[at] = s.closed[at] || s.probes[at] == key
+	}
+}
+
+// checkAllCircuits checks a commit when it is made.
+func (s *sim) checkAllCircuits(c *store.Commit) {
+	s.seen = maps.Clone(s.absences)
+	s.checkClosed(c)
+	s.checkCircuits(c)
+}
+
+// checkClosed checks that a circuit is closed only by a probe, or by who resumes
+// its worker.
+func (s *sim) checkClosed(c *store.Commit) {
+	for _, l := range c.Limits {
+		after := s.circuitsAfter(c, l.Queue)
+		for name, open := range s.open[l.Queue] {
+			at := onQueue(l.Queue, name)
+			if w := s.worker(name); w == nil || w.Circuit.MinPushes == 0 || !open.opened.After(w.Resumed) || s.closed[at] {
+				continue
+			}
+			if now, ok := after[name]; !ok || now.opens < open.opens {
+				s.fail("the circuit of %s went from %d to %d without a probe", at, open.opens, now.opens)
+			}
+		}
+	}
 }
 
 // checkCircuits checks that a worker with an open circuit gets nothing, and with a
@@ -58,7 +112,7 @@ func (s *sim) checkCircuits(c *store.Commit) {
 			continue
 		}
 		open, ok := s.circuitsAfter(c, j.Queue)[w.Name]
-		if !ok || open.opened.Before(w.Resumed) {
+		if !ok || !open.opened.After(w.Resumed) {
 			continue
 		}
 		at := onQueue(j.Queue, w.Name)
@@ -91,20 +145,32 @@ func (s *sim) worker(name string) *Worker {
 func (s *sim) bookCircuits() {
 	for _, l := range s.commit.Limits {
 		if l.Key == "" {
-			s.open[l.Queue] = s.circuitsAfter(s.commit, l.Queue)
+			after := s.circuitsAfter(s.commit, l.Queue)
+			for name, open := range s.open[l.Queue] {
+				if !after[name].opened.Equal(open.opened) {
+					delete(s.closed, onQueue(l.Queue, name))
+				}
+			}
+			for name := range after {
+				if at := onQueue(l.Queue, name); s.absences[at] != s.seen[at] {
+					delete(after, name) // forgotten after the commit was made
+				}
+			}
+			s.open[l.Queue] = after
 		}
 	}
-	s.forgetCircuits() // the commit may be older than the configuration
 }
 
 // forgetCircuits forgets the circuits of workers that do not serve a queue now:
 // whoever takes a worker from a queue and gives it back begins anew.
 func (s *sim) forgetCircuits() {
 	serves := s.serves()
-	for queue, open := range s.open {
-		for name := range open {
-			if !serves[onQueue(queue, name)] {
-				delete(open, name)
+	for queue := range 3 {
+		for worker := range 3 {
+			queue, name := queueName(queue), fmt.Sprintf("w%d", worker)
+			if at := onQueue(queue, name); !serves[at] {
+				s.absences[at]++
+				delete(s.open[queue], name)
 			}
 		}
 	}

@@ -99,6 +99,9 @@ type sim struct {
 	resumed   [5]time.Time                  // queues and workers, the last time
 	open      map[string]map[string]circuit // by queue and worker, as the store knows them
 	probes    map[string]attemptKey         // the last ones of half-open circuits
+	closed    map[string]bool               // those that have succeeded
+	absences  map[string]int                // how often a worker did not serve a queue
+	seen      map[string]int                // the same, when the commit was made
 	asked     map[attemptKey]throttling     // by answers that are not durable yet
 	left      map[string]time.Time          // until when a worker on a queue is to be left alone
 	healing   bool
@@ -227,7 +230,7 @@ func newSim(seed uint64, logf func(string, ...any)) *sim {
 		now:   time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		known: make(map[job.ID]*simJob), inFlight: make(map[attemptKey]*simPush), pushed: make(map[attemptKey]bool), starts: make(map[string][]time.Time),
 		turns: make(map[laneKey][]job.ID), asked: make(map[attemptKey]throttling), left: make(map[string]time.Time),
-		open: make(map[string]map[string]circuit), probes: make(map[string]attemptKey),
+		open: make(map[string]map[string]circuit), probes: make(map[string]attemptKey), closed: make(map[string]bool), absences: make(map[string]int),
 	}
 	s.eng = model.New(1, func() time.Time { return s.now })
 	s.store = store.New(s.eng, store.IdempotencyTTL(time.Minute))
@@ -770,6 +773,7 @@ func (s *sim) step(first ...event) {
 		for _, ev := range events {
 			if p, ok := ev.(pushed); ok {
 				for _, r := range p.Results {
+					s.noteProbe(&r)
 					if !reconfigured {
 						s.noteThrottling(&r)
 					}
@@ -964,7 +968,7 @@ func (s *sim) checkCommit(c *store.Commit) {
 	}
 	s.checkLimits(c)
 	s.checkKeys(c)
-	s.checkCircuits(c)
+	s.checkAllCircuits(c)
 }
 
 // checkKeys counts what is in flight of every key of which something was
