@@ -33,7 +33,7 @@ type RunningPush struct {
 
 // Reason is one cause for which a job is not running.
 type Reason struct {
-	Code    string    `json:"code" doc:"scheduled, retrying, lost_push, unserved, paused, no_worker, key_paused, key_turn, key_dead, key_busy, key_rate, concurrency, rate, worker_paused, worker_gone, worker_throttled, worker_busy, node_busy, draining, suspect, priority or turn; there may be others. Of a job that has ended, its reason, or its status."`
+	Code    string    `json:"code" doc:"scheduled, retrying, lost_push, unserved, paused, no_worker, key_paused, key_turn, key_dead, key_busy, key_rate, concurrency, ramp, rate, worker_paused, worker_gone, worker_throttled, circuit_open, worker_ramp, worker_busy, node_busy, draining, suspect, priority or turn; there may be others. Of a job that has ended, its reason, or its status."`
 	Message string    `json:"message" doc:"For people: what it is, and what to do."`
 	Until   time.Time `json:"until,omitzero" doc:"When time alone ends it."`
 	Worker  string    `json:"worker,omitempty" doc:"The worker that it is about."`

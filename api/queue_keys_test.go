@@ -108,7 +108,7 @@ func TestKeysKeepTheirOrder(t *testing.T) {
 	r := &recorder{running: make(map[string]bool), seen: make(map[string]bool)}
 	worker := httptest.NewServer(r)
 	defer worker.Close()
-	s.want(201, "PUT", "/v1/workers/w", `{"url":"`+worker.URL+`","queues":["q"]}`)
+	s.want(201, "PUT", "/v1/workers/w", `{"url":"`+worker.URL+`","queues":["q"],"circuit":{"mode":"off"}}`)
 	s.want(201, "PUT", "/v1/queues/q", `{"key_concurrency":1,"retry":{"backoff":"fixed","initial_delay":"20ms"}}`)
 	const jobs, keys = 24, 3
 	var last [keys]string

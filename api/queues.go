@@ -37,6 +37,7 @@ var queueObject = object[queueSpec]{
 		text("after_lost", func(q *queueSpec) *string { return &q.AfterLost }, "must be repush or wait",
 			choice("When a push is repeated whose node died: at once (repush, the default), although it may still go on, or after its deadline (wait, implied by a key_concurrency of 1).",
 				control.AfterLostRepush, control.AfterLostWait)),
+		rampField(func(q *queueSpec) *string { return &q.Ramp }, "When it was resumed"),
 		nested("retention", func(q *queueSpec) *control.Retention { return &q.Retention }, &retentionObject),
 		text("description", func(q *queueSpec) *string { return &q.Description }, "", doc("For people; at most 1000 bytes.")),
 	},
@@ -66,6 +67,7 @@ type Queue struct {
 	KeyRate        *job.Rate   `json:"key_rate,omitempty"`
 	OnDead         string      `json:"on_dead,omitempty"`
 	AfterLost      string      `json:"after_lost"`
+	Ramp           string      `json:"ramp" enum:"on,off"`
 	MaxPending     int         `json:"max_pending,omitempty"`
 	MaxBytes       int         `json:"max_bytes,omitempty"`
 	Description    string      `json:"description,omitempty"`
@@ -86,7 +88,7 @@ type Queue struct {
 	OldestPendingAge job.Duration     `json:"oldest_pending_age,omitempty" doc:"How long the oldest ready job has waited."`
 	Throughput       float64          `json:"throughput" doc:"Attempts that ended per second, over the last minute."`
 	InFlight         int              `json:"in_flight" doc:"Pushes right now."`
-	Blocked          string           `json:"blocked,omitempty" doc:"Why ready jobs wait: paused, no_worker, concurrency, rate, throttled or key."`
+	Blocked          string           `json:"blocked,omitempty" doc:"Why ready jobs wait: paused, no_worker, concurrency, ramp, rate, throttled, circuit_open or key."`
 	WaitingReason    string           `json:"waiting_reason,omitempty" doc:"The same, in a sentence."`
 }
 
@@ -97,7 +99,7 @@ func viewQueue(q *control.Queue) Queue {
 		Workers: append([]string{}, q.Workers...), Counts: q.Counts, OldestPendingAge: job.Duration(q.OldestPending),
 		Throughput: q.Live.Throughput, InFlight: q.Live.InFlight, Blocked: q.Blocked, WaitingReason: q.Waiting,
 	}
-	v.KeyConcurrency, v.KeyRate, v.OnDead, v.AfterLost = q.KeyConcurrency, q.KeyRate, q.OnDead, q.AfterLost
+	v.KeyConcurrency, v.KeyRate, v.OnDead, v.AfterLost, v.Ramp = q.KeyConcurrency, q.KeyRate, q.OnDead, q.AfterLost, q.Ramp
 	v.Retention, v.KeptBytes, v.Trimmed = Retention(q.Retention), q.KeptBytes, Trimmed{q.Trimmed}
 	v.Rate, v.MaxPending, v.MaxBytes, v.Bytes = q.Rate, q.MaxPending, q.MaxBytes, q.Bytes
 	if !q.Retry.IsZero() {

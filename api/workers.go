@@ -33,6 +33,9 @@ var workerObject = object[workerSpec]{
 			bounded("Its share among the workers of a queue.", 1, control.MaxWeight)),
 		text("on_gone", func(w *workerSpec) *string { return &w.OnGone }, "must be pause or ignore",
 			choice("What a 410 does to the worker.", control.OnGonePause, control.OnGoneIgnore)),
+		nested("circuit", func(w *workerSpec) *job.Circuit { return &w.Circuit }, &circuitObject),
+		nested("auto_pause", func(w *workerSpec) *job.AutoPause { return &w.AutoPause }, &autoPauseObject),
+		rampField(func(w *workerSpec) *string { return &w.Ramp }, "When it was resumed or its circuit has closed"),
 		text("description", func(w *workerSpec) *string { return &w.Description }, "", doc("For people; at most 1000 bytes.")),
 		texts("labels", func(w *workerSpec) *map[string]string { return &w.Labels }, doc("At most 32 labels.")),
 		text("signing_secret", func(w *workerSpec) *string { return &w.SigningSecret }, "must not be empty",
@@ -56,6 +59,10 @@ type Worker struct {
 	Description string            `json:"description,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 
+	Circuit   job.Circuit   `json:"circuit" doc:"When it is left alone; the defaults where it sets nothing."`
+	AutoPause job.AutoPause `json:"auto_pause" doc:"When it is paused since it only fails; the defaults where it sets nothing."`
+	Ramp      string        `json:"ramp" enum:"on,off"`
+
 	Paused      bool      `json:"paused"`
 	PauseReason string    `json:"pause_reason,omitempty"`
 	PausedAt    time.Time `json:"paused_at,omitzero"`
@@ -68,23 +75,27 @@ type Worker struct {
 
 	Secret string `json:"secret,omitempty" doc:"The signing secret, only in the answer that brought it into use."`
 
-	InFlight       int       `json:"in_flight" doc:"Pushes right now."`
-	Succeeded      int64     `json:"succeeded" doc:"Attempts since the server started."`
-	Failed         int64     `json:"failed" doc:"Attempts since the server started."`
-	LastSuccessAt  time.Time `json:"last_success_at,omitzero"`
-	LastFailureAt  time.Time `json:"last_failure_at,omitzero"`
-	ThrottledUntil time.Time `json:"throttled_until,omitzero"`
+	InFlight       int            `json:"in_flight" doc:"Pushes right now."`
+	Succeeded      int64          `json:"succeeded" doc:"Attempts since the server started."`
+	Failed         int64          `json:"failed" doc:"Attempts since the server started."`
+	LastSuccessAt  time.Time      `json:"last_success_at,omitzero"`
+	LastFailureAt  time.Time      `json:"last_failure_at,omitzero"`
+	ThrottledUntil time.Time      `json:"throttled_until,omitzero"`
+	Circuits       []QueueCircuit `json:"circuits,omitempty" doc:"Those that are not closed, by queue."`
 }
 
 func viewWorker(w *control.Worker) Worker {
-	return Worker{
+	v := Worker{
 		Name: w.Name, URL: w.URL, Queues: w.Queues, Concurrency: w.Concurrency, Timeout: w.Timeout, Headers: w.Headers,
 		Auth: viewAuth(&w.Auth), CertificateExpiresAt: w.CertificateExpires, Weight: w.Weight, OnGone: w.OnGone, Description: w.Description, Labels: w.Labels,
 		Paused: w.Paused, PauseReason: w.PauseReason, PausedAt: w.PausedAt, CreatedAt: w.Created, UpdatedAt: w.Updated,
 		Secrets: w.Secrets, PublicKeys: viewPublicKeys(w.PublicKeys), Secret: w.Secret,
 		InFlight: w.Live.InFlight, Succeeded: w.Live.Succeeded, Failed: w.Live.Failed,
 		LastSuccessAt: w.Live.LastSuccess, LastFailureAt: w.Live.LastFailure, ThrottledUntil: w.Live.ThrottledUntil,
+		Circuits: viewCircuits(w),
 	}
+	v.protect(&w.Protection)
+	return v
 }
 
 // NamePath is the path of a call on one named thing.
@@ -173,7 +184,7 @@ func (a *api) workerRoutes() {
 		method: "POST", path: path + "/pause", id: "pause-worker", tag: workersTag, errors: []int{404}, body: optional(&pauseObject),
 		summary: "Stop new pushes to a worker",
 	}, a.pauseWorker)
-	register(a, operation{method: "POST", path: path + "/resume", id: "resume-worker", tag: workersTag, errors: []int{404}, summary: "Let pushes to a worker begin again"}, a.resumeWorker)
+	register(a, operation{method: "POST", path: path + "/resume", id: "resume-worker", tag: workersTag, errors: []int{404}, summary: "Let pushes to a worker begin again, and forget its failures: its circuits are closed"}, a.resumeWorker)
 	register(a, operation{
 		method: "POST", path: path + "/rotate-secret", id: "rotate-worker-secret", tag: workersTag, errors: []int{404, 409}, body: optional(&rotationObject),
 		summary: "Give a worker a new secret, which the answer holds, once",

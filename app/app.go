@@ -75,7 +75,8 @@ func (a *App) assemble(ctx context.Context) error {
 	a.onClose("push client", func(context.Context) error { pusher.Close(); return nil })
 	a.dispatch = dispatcher.New(dispatcher.Options{
 		Store: st, Push: pusher, Logger: a.log, MaxInFlight: a.config.MaxInFlight, WindowBytes: a.config.WindowBytes,
-		OnGone: func(worker string) { a.control.WorkerGone(worker, time.Now()) },
+		OnGone:    func(worker string) { a.control.WorkerGone(worker, time.Now()) },
+		OnFailing: func(f dispatcher.Failing) { a.control.WorkerFailing(f) },
 	})
 	return a.assembleControl(ctx, st, guard, pusher, durability)
 }

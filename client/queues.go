@@ -34,6 +34,9 @@ type QueueConfig struct {
 	// AfterLost is repush, the default, or wait: a push whose node died is repeated
 	// only after its deadline. A KeyConcurrency of 1 implies it.
 	AfterLost string `json:"after_lost,omitempty"`
+	// Ramp is on (the default) or off: whether its concurrency is ramped up when it
+	// was resumed.
+	Ramp string `json:"ramp,omitempty"`
 	// MaxPending bounds the jobs that wait, those that are delayed or being pushed
 	// included, and MaxBytes what their payloads take; 0 bounds nothing. What is
 	// over is refused with 429.
@@ -70,8 +73,8 @@ type Queue struct {
 	// Throughput is attempts settled per second, over the last minute.
 	Throughput float64 `json:"throughput"`
 	InFlight   int     `json:"in_flight"`
-	// Blocked says why ready jobs wait: paused, no_worker, concurrency, rate,
-	// throttled or key. WaitingReason says it in a sentence.
+	// Blocked says why ready jobs wait: paused, no_worker, concurrency, ramp,
+	// rate, throttled, circuit_open or key. WaitingReason says it in a sentence.
 	Blocked       string `json:"blocked,omitempty"`
 	WaitingReason string `json:"waiting_reason,omitempty"`
 }

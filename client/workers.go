@@ -33,6 +33,15 @@ type WorkerConfig struct {
 	Labels      map[string]string `json:"labels,omitempty"`
 	// OnGone is what a 410 does to the worker: pause (the default) or ignore.
 	OnGone string `json:"on_gone,omitempty"`
+	// Circuit is when it is left alone, on each of its queues by itself, since too
+	// many pushes fail; nil, and fields that are 0, mean job.DefaultCircuit.
+	Circuit *job.Circuit `json:"circuit,omitempty"`
+	// AutoPause is when it is paused since it only fails; nil, and fields that are 0,
+	// mean job.DefaultAutoPause.
+	AutoPause *job.AutoPause `json:"auto_pause,omitempty"`
+	// Ramp is on (the default) or off: whether its limits are ramped up when it was
+	// resumed or its circuit has closed.
+	Ramp string `json:"ramp,omitempty"`
 	// SigningSecret is a "whsec_..." of yours; empty has one made where the
 	// worker is new, and keeps the one it has.
 	SigningSecret string `json:"signing_secret,omitempty"`
@@ -95,6 +104,19 @@ type Worker struct {
 	LastSuccessAt  time.Time `json:"last_success_at,omitzero"`
 	LastFailureAt  time.Time `json:"last_failure_at,omitzero"`
 	ThrottledUntil time.Time `json:"throttled_until,omitzero"`
+	// Circuits are those that are not closed, by queue.
+	Circuits []QueueCircuit `json:"circuits,omitempty"`
+}
+
+// QueueCircuit is the circuit of a worker on a queue, while it is not closed.
+type QueueCircuit struct {
+	Queue string `json:"queue"`
+	// State is open, or half_open: one push at a time probes the worker.
+	State string `json:"state"`
+	// Until is when it is half-open.
+	Until time.Time `json:"until"`
+	// Opens is how often it was opened since it was last closed.
+	Opens int `json:"opens"`
 }
 
 // PutWorker registers a worker or replaces its configuration. The answer to the
@@ -131,7 +153,8 @@ func pauseBody(reason string) any {
 	return map[string]string{"reason": reason}
 }
 
-// ResumeWorker lets pushes go to a worker again.
+// ResumeWorker lets pushes go to a worker again. It closes its circuits, also
+// where it was not paused.
 func (c *Client) ResumeWorker(ctx context.Context, name string) (*Worker, error) {
 	return c.worker(ctx, "resume", call{method: http.MethodPost, path: workerPath(name) + "/resume"}, name)
 }

@@ -199,6 +199,7 @@ func (c *Control) queueConfig(q *queueRecord) dispatcher.Queue {
 	}
 	return dispatcher.Queue{
 		Concurrency: concurrency, Rate: rate, Strict: q.PriorityMode == PriorityStrict, Paused: q.Paused, Retry: q.Retry,
+		Resumed: q.ResumedAt, Ramp: q.Ramp != job.Off,
 		KeyConcurrency: q.KeyConcurrency, KeyRate: keyRate, Pins: q.pins(),
 		DeadBlocks: q.OnDead == OnDeadBlock, LostWaits: q.AfterLost == AfterLostWait,
 		Retention: q.Retention.rule(c.o.Retention),
@@ -210,10 +211,12 @@ func (c *Control) queueConfig(q *queueRecord) dispatcher.Queue {
 // with fewer secrets or keys.
 func workerConfig(d *document[workerRecord], secrets []webhook.Secret, keys []webhook.PrivateKey) *dispatcher.Worker {
 	w := &d.Value
-	return &dispatcher.Worker{
+	c := &dispatcher.Worker{
 		Name: d.Name, URL: w.URL, Queues: w.Queues, Headers: w.Headers, Auth: w.Auth, Secrets: secrets, Keys: keys,
 		Concurrency: w.Concurrency, Timeout: w.Timeout.Std(), Weight: w.Weight,
-		Paused: w.Paused, IgnoreGone: w.OnGone == OnGoneIgnore,
+		Paused: w.Paused, Resumed: w.ResumedAt, IgnoreGone: w.OnGone == OnGoneIgnore,
 		Version: uint64(d.Created.UnixMilli())<<24 ^ d.Version<<8 ^ uint64(len(keys))<<4 ^ uint64(len(secrets)),
 	}
+	w.Protection.configure(c)
+	return c
 }

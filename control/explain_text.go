@@ -25,11 +25,14 @@ var sentences = map[dispatcher.Cause]string{
 	dispatcher.CauseKeyBusy:     "{in flight} of {limit} pushes of key {key} are in flight: wait for one to end, or raise key_concurrency",
 	dispatcher.CauseKeyRate:     "the rate of key {key}, {rate}, is used up for now: wait, or raise key_rate",
 	dispatcher.CauseConcurrency: "{in flight} of {limit} pushes of queue {queue} are in flight: wait for one to end, or raise its concurrency",
+	dispatcher.CauseRamp:        "queue {queue} was resumed just now, and {in flight} of {limit} pushes that it may have already are in flight: wait, it gets more with each second",
 	dispatcher.CauseRate:        "the rate of queue {queue}, {rate}, is used up for now: wait, or raise it",
 
 	dispatcher.CauseWorkerPaused:    "worker {worker} is paused{why}: resume it",
 	dispatcher.CauseWorkerGone:      "worker {worker} answered 410 Gone and gets nothing more: register it anew",
 	dispatcher.CauseWorkerThrottled: "worker {worker} asked to be left alone for a while: wait, or add another worker",
+	dispatcher.CauseWorkerCircuit:   "too many pushes of queue {queue} to worker {worker} have failed: its circuit is open, and it is tried with one push at a time: mend the worker, then wait or resume it",
+	dispatcher.CauseWorkerRamp:      "worker {worker} has just come back, and {in flight} of {limit} pushes that it may have already are in flight: wait, it gets more with each second",
 	dispatcher.CauseWorkerBusy:      "{in flight} of {limit} pushes to worker {worker} are in flight: wait for one to end, or raise its concurrency",
 
 	dispatcher.CauseNodeBusy: "{in flight} of {limit} pushes of this server are in flight: wait for one to end, or raise max-in-flight",

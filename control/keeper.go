@@ -4,24 +4,29 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/orchestrix/orchestrix/dispatcher"
 )
 
 // keeper does in the background what the configuration needs without anybody
 // asking: it takes a secret out of use when its grace ends, pauses a worker that
-// answered 410, and reads everything anew after a change whose outcome was
+// answered 410 or only fails, and reads everything anew after a change whose outcome was
 // unknown.
 type keeper struct {
 	mu      sync.Mutex
-	gone    []goneWorker
+	pauses  []pauseRequest
 	reload  bool
 	cancel  context.CancelFunc
 	changed chan struct{} // holds one value while there is something to look at
 	stopped chan struct{}
 }
 
-type goneWorker struct {
-	name string
-	at   time.Time
+// pauseRequest asks that a worker be paused: one that answered 410 or, where failing
+// is set, one that only fails.
+type pauseRequest struct {
+	name    string
+	at      time.Time
+	failing dispatcher.Failing
 }
 
 // The keeper's tries after a failure begin at keeperPause and end at
@@ -74,21 +79,25 @@ func (k *keeper) replan() {
 	}
 }
 
-func (k *keeper) take() (gone []goneWorker, reload bool) {
+func (k *keeper) take() (pauses []pauseRequest, reload bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	gone, reload = k.gone, k.reload
-	k.gone, k.reload = nil, false
-	return gone, reload
+	pauses, reload = k.pauses, k.reload
+	k.pauses, k.reload = nil, false
+	return pauses, reload
+}
+
+func (k *keeper) ask(r pauseRequest) {
+	k.mu.Lock()
+	k.pauses = append(k.pauses, r)
+	k.mu.Unlock()
+	k.replan()
 }
 
 // WorkerGone tells that a worker answered 410 at that time: it is paused soon
 // after, with that as its reason. It does not block.
 func (c *Control) WorkerGone(name string, at time.Time) {
-	c.keeper.mu.Lock()
-	c.keeper.gone = append(c.keeper.gone, goneWorker{name, at})
-	c.keeper.mu.Unlock()
-	c.keeper.replan()
+	c.keeper.ask(pauseRequest{name: name, at: at})
 }
 
 func (c *Control) keep(ctx context.Context) {
@@ -123,10 +132,10 @@ func (k *keeper) rest(ctx context.Context, wait time.Duration) {
 func (c *Control) keepOnce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, keeperTimeout)
 	defer cancel()
-	gone, reload := c.keeper.take()
-	for i, g := range gone {
-		if err := c.pauseGone(ctx, g); err != nil {
-			c.keeper.giveBack(gone[i:], reload)
+	pauses, reload := c.keeper.take()
+	for i, r := range pauses {
+		if err := c.pauseAsked(ctx, r); err != nil {
+			c.keeper.giveBack(pauses[i:], reload)
 			return err
 		}
 	}
@@ -142,10 +151,17 @@ func (c *Control) keepOnce(ctx context.Context) error {
 	return err
 }
 
-func (k *keeper) giveBack(gone []goneWorker, reload bool) {
+func (c *Control) pauseAsked(ctx context.Context, r pauseRequest) error {
+	if r.failing.Worker != "" {
+		return c.pauseFailing(ctx, r)
+	}
+	return c.pauseGone(ctx, r)
+}
+
+func (k *keeper) giveBack(pauses []pauseRequest, reload bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.gone = append(gone, k.gone...)
+	k.pauses = append(pauses, k.pauses...)
 	k.reload = k.reload || reload
 }
 

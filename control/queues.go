@@ -23,6 +23,9 @@ type QueueSpec struct {
 	PriorityMode string `json:"priority_mode,omitempty"`
 	// Retry overrides the server's policy field by field.
 	Retry job.Policy `json:"retry,omitzero"`
+	// Ramp is job.On, also where it is empty, or job.Off: whether Concurrency is ramped
+	// up when the queue was resumed.
+	Ramp string `json:"ramp,omitempty"`
 	Backlog
 	KeyLimits
 	// Retention is how long ended jobs are kept, status by status over the
@@ -66,7 +69,7 @@ type Queue struct {
 	// OldestPending is for how long the oldest ready job has waited.
 	OldestPending time.Duration
 	// Blocked is why jobs wait although they are ready: paused, no_worker,
-	// concurrency, rate, throttled or key; empty where they do not. Waiting says it to a
+	// concurrency, ramp, rate, throttled, circuit_open or key; empty where they do not. Waiting says it to a
 	// person.
 	Blocked, Waiting string
 }
@@ -106,7 +109,7 @@ func (c *Control) PauseQueue(ctx context.Context, name, reason string) (Queue, e
 		return Queue{}, invalidField("reason", "%s", message)
 	}
 	q, _, err := c.changeQueue(ctx, name, Match{}, func(r *queueRecord, now time.Time) error {
-		r.pause = pause{Paused: true, Reason: reason, PausedAt: now}
+		r.pause = pause{Paused: true, Reason: reason, PausedAt: now, ResumedAt: r.ResumedAt}
 		return nil
 	})
 	return q, err
@@ -114,8 +117,10 @@ func (c *Control) PauseQueue(ctx context.Context, name, reason string) (Queue, e
 
 // ResumeQueue lets pushes of a queue begin again.
 func (c *Control) ResumeQueue(ctx context.Context, name string) (Queue, error) {
-	q, _, err := c.changeQueue(ctx, name, Match{}, func(r *queueRecord, _ time.Time) error {
-		r.pause = pause{}
+	q, _, err := c.changeQueue(ctx, name, Match{}, func(r *queueRecord, now time.Time) error {
+		if r.Paused { // else nothing has gathered that could flood a worker
+			r.pause = pause{ResumedAt: now}
+		}
 		return nil
 	})
 	return q, err
@@ -158,6 +163,7 @@ func checkQueue(q *QueueSpec) error {
 		f = append(f, q.Rate.Validate("rate.")...)
 	}
 	f = append(f, q.Retry.Validate("retry.")...)
+	f.add("ramp", checkSwitch(q.Ramp))
 	f = append(f, q.KeyLimits.faults()...)
 	f = append(f, q.Backlog.faults()...)
 	f = append(f, q.Retention.faults()...)
@@ -236,6 +242,7 @@ func (c *Control) queueWith(ctx context.Context, name string, d *document[queueR
 		Workers: c.servedBy(name), Live: c.dispatch.QueueLive(name),
 	}
 	q.PriorityMode = cmp.Or(q.PriorityMode, PriorityWeighted)
+	q.Ramp = cmp.Or(q.Ramp, job.On)
 	q.KeyLimits = q.KeyLimits.shown()
 	if q.Concurrency == 0 {
 		q.Concurrency = c.o.QueueConcurrency
@@ -280,6 +287,9 @@ var blockedReasons = map[string]string{
 	"concurrency": "as many pushes are in flight as the queue and its workers allow",
 	"key":         "every key that has jobs is at its own limits, or paused",
 	"throttled":   "its workers asked to be left alone",
+
+	"circuit_open": "too many pushes to its workers have failed: they are left alone, and then tried again",
+	"ramp":         "it or its worker has just been resumed, and gets more with each second",
 }
 
 // why says why jobs wait. What the configuration says holds also where the

@@ -114,15 +114,16 @@ func (c *Control) PauseWorker(ctx context.Context, name, reason string) (Worker,
 		return Worker{}, invalidField("reason", "%s", message)
 	}
 	return c.changeState(ctx, name, func(r *workerRecord, now time.Time) (webhook.Secret, error) {
-		r.pause = pause{Paused: true, Reason: reason, PausedAt: now}
+		r.pause = pause{Paused: true, Reason: reason, PausedAt: now, ResumedAt: r.ResumedAt}
 		return webhook.Secret{}, nil
 	})
 }
 
-// ResumeWorker lets pushes to a worker begin again.
+// ResumeWorker lets pushes to a worker begin again. It closes its circuits, also
+// those of a worker that was not paused, and forgets its failures.
 func (c *Control) ResumeWorker(ctx context.Context, name string) (Worker, error) {
-	return c.changeState(ctx, name, func(r *workerRecord, _ time.Time) (webhook.Secret, error) {
-		r.pause = pause{}
+	return c.changeState(ctx, name, func(r *workerRecord, now time.Time) (webhook.Secret, error) {
+		r.pause = pause{ResumedAt: now}
 		return webhook.Secret{}, nil
 	})
 }
@@ -192,7 +193,7 @@ const goneReason = "it answered 410 Gone"
 
 // pauseGone pauses a worker that answered 410, unless it was removed, changed
 // since, or told to ignore that.
-func (c *Control) pauseGone(ctx context.Context, g goneWorker) error {
+func (c *Control) pauseGone(ctx context.Context, g pauseRequest) error {
 	d, err := get[workerRecord](ctx, c, kindWorker, g.name)
 	if err != nil {
 		return err
@@ -201,11 +202,7 @@ func (c *Control) pauseGone(ctx context.Context, g goneWorker) error {
 		return nil
 	}
 	c.log.Warn("a worker answered 410 Gone and is paused", "worker", g.name)
-	_, err = c.PauseWorker(ctx, g.name, goneReason)
-	if KindOf(err) == NotFound {
-		return nil
-	}
-	return err
+	return c.pauseFor(ctx, g.name, goneReason)
 }
 
 // servedBy returns the names of the workers that serve a queue.

@@ -31,7 +31,8 @@ type WorkerSpec struct {
 	// Weight is its share among the workers of a queue, 1 to MaxWeight.
 	Weight int `json:"weight"`
 	// OnGone is what a 410 does to the worker: OnGonePause or OnGoneIgnore.
-	OnGone      string            `json:"on_gone"`
+	OnGone string `json:"on_gone"`
+	Protection
 	Description string            `json:"description,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	// SigningSecret, where it is set, becomes the worker's only secret. It is
@@ -91,6 +92,8 @@ type pause struct {
 	Paused   bool      `json:"paused,omitempty"`
 	Reason   string    `json:"pause_reason,omitempty"`
 	PausedAt time.Time `json:"paused_at,omitzero"`
+	// ResumedAt is when it was last resumed.
+	ResumedAt time.Time `json:"resumed_at,omitzero"`
 }
 
 // PutWorker registers a worker or replaces its specification. Its state and, but
@@ -214,6 +217,7 @@ func (c *Control) workerFaults(ctx context.Context, was *workerRecord, w *Worker
 	if w.OnGone != OnGonePause && w.OnGone != OnGoneIgnore {
 		f.add("on_gone", "must be pause or ignore")
 	}
+	f = append(f, w.Protection.faults()...)
 	f.add("description", checkText(w.Description, MaxDescription))
 	f.labels(w.Labels)
 	if secret != "" {
@@ -275,6 +279,7 @@ func (c *Control) worker(d *document[workerRecord], now time.Time) Worker {
 	for _, k := range keys {
 		w.PublicKeys = append(w.PublicKeys, k.Public())
 	}
+	w.Protection = w.Protection.shown()
 	w.CertificateExpires = w.Auth.CertificateExpires()
 	w.Headers, w.Auth = MaskHeaders(w.Headers), maskAuth(w.Auth)
 	return w

@@ -28,7 +28,8 @@ const askAgain = time.Minute
 type Failing struct {
 	Worker   string
 	Since    time.Time
-	Attempts int // that failed, on that queue
+	Attempts int       // that failed, on that queue
+	At       time.Time // of the last of them
 }
 
 // noteFailing books how a push ended for the worker's auto-pause.
@@ -53,7 +54,7 @@ func (m *machine) noteFailing(it *item, failed bool, now time.Time) {
 	}
 	if f.due(cfg, now) {
 		f.asked = now
-		m.out.Failing = append(m.out.Failing, Failing{it.pool.worker.Name, f.since, f.attempts})
+		m.out.Failing = append(m.out.Failing, Failing{it.pool.worker.Name, f.since, f.attempts, now})
 	}
 }
 

@@ -38,7 +38,7 @@ func TestAWorkerThatOnlyFailsIsToBePaused(t *testing.T) {
 		t.Fatalf("asked for a pause too early: %+v", f.failing)
 	}
 	f.answered(failed)
-	if want := (Failing{"w", noon, 4}); len(f.failing) != 1 || f.failing[0] != want {
+	if want := (Failing{"w", noon, 4, noon.Add(time.Hour)}); len(f.failing) != 1 || f.failing[0] != want {
 		t.Errorf("asked for %+v, want %+v", f.failing, want)
 	}
 	f.arrive(f.entry())
@@ -112,7 +112,7 @@ func TestFailuresOutliveTheirOwner(t *testing.T) {
 	next.rest()
 	next.arrive(next.entry())
 	next.answered(failed)
-	if want := (Failing{"w", noon, 4}); len(next.failing) != 1 || next.failing[0] != want {
+	if want := (Failing{"w", noon, 4, noon.Add(time.Hour)}); len(next.failing) != 1 || next.failing[0] != want {
 		t.Errorf("the next owner asks for %+v, want %+v", next.failing, want)
 	}
 }

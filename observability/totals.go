@@ -18,6 +18,7 @@ type Pushes struct {
 	Settled                      map[job.Status]int64
 	Lost                         int64
 	Commits                      int64
+	CircuitsOpened               int64
 	TrimmedByAge, TrimmedByBytes map[job.Status]int64
 	InFlight                     int
 	WindowJobs                   int
@@ -55,6 +56,7 @@ var (
 	descSettled     = describe("jobs_settled_total", "Jobs that became terminal, by status.", "status")
 	descTrimmed     = describe("jobs_trimmed_total", "Ended jobs that retention has removed, by status and by what was over: age or bytes.", "status", "reason")
 	descLost        = describe("attempts_recovered_total", "Attempts of dead nodes that were booked as lost here.")
+	descCircuits    = describe("circuits_opened_total", "Circuits of workers that were opened, since too many pushes failed.")
 	descCommits     = describe("commits_total", "Durable writes of the dispatcher.")
 	descInFlight    = describe("pushes_in_flight", "Pushes right now.")
 	descWindowJobs  = describe("window_jobs", "Ready jobs in memory.")
@@ -103,6 +105,7 @@ func collectPushes(out chan<- prometheus.Metric, t Pushes) {
 	}
 	counter(out, descLost, float64(t.Lost))
 	counter(out, descCommits, float64(t.Commits))
+	counter(out, descCircuits, float64(t.CircuitsOpened))
 	gauge(out, descInFlight, float64(t.InFlight))
 	gauge(out, descWindowJobs, float64(t.WindowJobs))
 	gauge(out, descWindowBytes, float64(t.WindowBytes))

@@ -110,6 +110,7 @@ func (c *cli) queuesSetCommand() *cobra.Command {
 	flags.StringVar(&config.AfterLost, "after-lost", "", "a push whose node died is repeated at once (repush) or after its deadline (wait)")
 	flags.IntVar(&config.MaxPending, "max-pending", 0, "jobs that may wait; more are refused; 0 means any number")
 	flags.IntVar(&config.MaxBytes, "max-bytes", 0, "`bytes` that the payloads of waiting jobs may take; 0 means any number")
+	flags.StringVar(&config.Ramp, "ramp", "", "after a resume, begin with a tenth of its concurrency (on, default) or with all of it (off)")
 	keep.addTo(flags)
 	flags.IntVar(&retry.MaxAttempts, "retry-max-attempts", 0, "how many attempts of a job may fail")
 	flags.StringVar(&maxDuration, "retry-max-duration", "", "no attempt begins later than this `duration` after the first")

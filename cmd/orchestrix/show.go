@@ -140,6 +140,8 @@ func workerState(w client.Worker, now time.Time) string {
 	switch {
 	case w.Paused:
 		return "paused"
+	case len(w.Circuits) > 0:
+		return "circuit_open"
 	case w.ThrottledUntil.After(now):
 		return "throttled"
 	}

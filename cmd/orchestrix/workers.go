@@ -76,6 +76,7 @@ func (c *cli) workersSetCommand() *cobra.Command {
 	var config client.WorkerConfig
 	var timeout, auth string
 	var headers []string
+	var protection protectionFlags
 	cmd := &cobra.Command{
 		Use: "set <name>", Short: "Register a worker, or replace its configuration", Args: cobra.ExactArgs(1),
 		Long: `Register a worker, or replace its configuration: what is not given is reset.
@@ -95,6 +96,9 @@ to verify what it receives; the server never shows it again.`,
 			}
 			if config.Auth, err = workerAuth(auth, c.stdin); err != nil {
 				return usageError{err}
+			}
+			if err := protection.read(&config); err != nil {
+				return err
 			}
 			api, err := c.client()
 			if err != nil {
@@ -118,6 +122,7 @@ to verify what it receives; the server never shows it again.`,
 	flags.StringVar(&config.OnGone, "on-gone", "", "what a 410 does to the worker: pause (default) or ignore")
 	flags.StringVar(&config.SigningSecret, "signing-secret", "", "a `whsec_...` of yours; one is made otherwise")
 	flags.StringVar(&config.SigningKey, "signing-key", "", "sign with an ed25519 key pair too: `generate`, whsk_... of yours, or none")
+	protection.addTo(flags, &config)
 	for _, name := range []string{"url", "queue"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
 			panic(err) // the flag is defined above
@@ -262,6 +267,7 @@ func (c *cli) showWorker(w *client.Worker) error {
 		f.add("certificate ends", ago(at, now))
 	}
 	f.add("paused because", w.PauseReason)
+	f.add("circuits", circuitsText(w.Circuits, now))
 	f.add("in flight", fmt.Sprint(w.InFlight))
 	f.add("succeeded", fmt.Sprintf("%d (last %s)", w.Succeeded, ago(w.LastSuccessAt, now)))
 	f.add("failed", fmt.Sprintf("%d (last %s)", w.Failed, ago(w.LastFailureAt, now)))

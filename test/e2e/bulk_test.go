@@ -26,7 +26,7 @@ func TestKillDuringABulkRetry(t *testing.T) {
 	if _, err := first.PutQueue(ctx, "q", client.QueueConfig{Concurrency: concurrency, Retry: &job.Policy{MaxAttempts: 1}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := first.PutWorker(ctx, "w", client.WorkerConfig{URL: target.URL, Queues: []string{"q"}}); err != nil {
+	if _, err := first.PutWorker(ctx, "w", client.WorkerConfig{URL: target.URL, Queues: []string{"q"}, Circuit: &job.Circuit{Mode: job.Off}}); err != nil {
 		t.Fatal(err)
 	}
 	enqueue(t, ctx, first)

@@ -166,7 +166,7 @@ func (t *Terminal) Paint(word string) string {
 		return text.FgGreen.Sprint(word)
 	case "dead", "failed", "FAILED", "no", "timed_out", "lost":
 		return text.FgRed.Sprint(word)
-	case "retrying", "warn", "paused", "throttled", "expired":
+	case "retrying", "warn", "paused", "throttled", "circuit_open", "expired":
 		return text.FgYellow.Sprint(word)
 	case "running":
 		return text.FgCyan.Sprint(word)
