@@ -15,7 +15,6 @@ import (
 	"github.com/orchestrix/orchestrix/job"
 	"github.com/orchestrix/orchestrix/observability"
 	"github.com/orchestrix/orchestrix/store"
-	"github.com/orchestrix/orchestrix/store/engine/pebble"
 	"github.com/orchestrix/orchestrix/store/sealed"
 	"github.com/orchestrix/orchestrix/webhook/push"
 )
@@ -58,7 +57,7 @@ func (a *App) assemble(ctx context.Context) error {
 	if err := a.listen(ctx); err != nil {
 		return err
 	}
-	st, durability, err := a.openStore()
+	st, durability, err := a.openStore(ctx)
 	if err != nil {
 		return err
 	}
@@ -79,27 +78,6 @@ func (a *App) assemble(ctx context.Context) error {
 		OnFailing: func(f dispatcher.Failing) { a.control.WorkerFailing(f) },
 	})
 	return a.assembleControl(ctx, st, guard, pusher, durability)
-}
-
-func (a *App) openStore() (*store.Store, string, error) {
-	name, err := parseStore(a.config.Store)
-	if err != nil {
-		return nil, "", err
-	}
-	options := pebble.Options{Shards: a.config.Shards, Logger: a.log, Now: a.config.Now}
-	var e *pebble.Engine
-	durability := "fsync"
-	if name.memory {
-		durability = "memory"
-		e, err = pebble.OpenMemory(options)
-	} else {
-		e, err = pebble.Open(name.dir, options)
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	a.onClose("store", func(context.Context) error { return e.Close() })
-	return store.New(a.metrics.MeterEngine(e), store.IdempotencyTTL(a.config.IdempotencyTTL)), durability, nil
 }
 
 func (a *App) assembleControl(ctx context.Context, st *store.Store, guard *push.Guard, pusher *push.Client, durability string) error {
@@ -208,7 +186,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.stand()
 	served := make(chan error, 1)
 	go func() { served <- a.serve() }()
-	a.log.Info("serving", "url", a.URL(), "store", a.storeKind(), "version", a.config.Version)
+	a.log.Info("serving", "url", a.URL(), "store", a.config.StoreName(), "version", a.config.Version)
 	var err error
 	select {
 	case <-ctx.Done():
@@ -230,13 +208,6 @@ func (a *App) drain(ctx context.Context) error {
 		return nil
 	}
 	return err
-}
-
-func (a *App) storeKind() string {
-	if name, err := parseStore(a.config.Store); err == nil && name.dir != "" {
-		return "embedded:" + name.dir
-	}
-	return "memory:"
 }
 
 func (a *App) onClose(name string, run func(context.Context) error) {

@@ -22,9 +22,13 @@ import (
 // Config is what a coordinator is assembled from. The zero value of a field
 // means its default, which Defaults holds.
 type Config struct {
-	// Store names the storage: "embedded:<directory>", or "memory:" which
-	// survives nothing.
+	// Store names the storage: "embedded:<directory>", "memory:" which survives
+	// nothing, or a Redis URL (redis.Parse). It may hold a password: StoreName does
+	// not show it.
 	Store string
+	// Durability is what a write to Redis waits for (redis.ParseDurability); ""
+	// means "aof". The other stores have their own and take none.
+	Durability string
 	// Shards is the shard count of a new store, 1 to 4096; 0 accepts what an
 	// existing store has, and makes a new one with 64.
 	Shards int
@@ -127,7 +131,7 @@ const (
 	maxDrainGrace   = time.Hour
 	maxIdempotency  = 365 * 24 * time.Hour
 	maxQueueAtOnce  = control.MaxQueueConcurrency
-	storeForms      = `"embedded:<directory>" or "memory:"`
+	storeForms      = `"embedded:<directory>", "memory:" or "redis://<host>:<port>" (also redis-sentinel, redis-cluster, and rediss for TLS)`
 	generateRootKey = "export ORCHESTRIX_ROOT_KEY=$(orchestrix api-keys generate) && orchestrix serve --listen "
 )
 
@@ -137,7 +141,9 @@ func (c Config) Validate() error {
 	c = c.withDefaults()
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if _, err := parseStore(c.Store); err != nil {
+	if name, err := parseStore(c.Store); err != nil {
+		errs = append(errs, err)
+	} else if _, err := name.durability(c.Durability); err != nil {
 		errs = append(errs, err)
 	}
 	if _, err := c.prefixes(); err != nil {
@@ -258,24 +264,4 @@ func (c Config) proxy() (*push.Proxy, error) {
 		return nil, fmt.Errorf("--egress-proxy %w", err)
 	}
 	return p, nil
-}
-
-// storeName is a parsed Config.Store.
-type storeName struct {
-	memory bool
-	dir    string
-}
-
-func parseStore(text string) (storeName, error) {
-	kind, rest, ok := strings.Cut(text, ":")
-	switch {
-	case ok && kind == "memory" && rest == "":
-		return storeName{memory: true}, nil
-	case ok && kind == "embedded" && rest != "":
-		return storeName{dir: rest}, nil
-	case ok && kind == "embedded":
-		return storeName{}, errors.New(`--store embedded: must name a directory, such as "embedded:./data"`)
-	}
-	// The rest of the text may hold a password.
-	return storeName{}, fmt.Errorf("unknown store %q: --store must be %s", kind, storeForms)
 }

@@ -140,7 +140,8 @@ type Receipt struct {
 	RunAt     time.Time `json:"run_at,omitzero"`
 	// Existing says that the idempotency key led to a job that was there already.
 	Existing bool `json:"existing,omitempty"`
-	// Durability is what the job survives: fsync, or memory for nothing.
+	// Durability is what the job survives: fsync; on Redis aof or replicas=N; memory
+	// for nothing.
 	Durability string `json:"durability,omitempty"`
 }
 

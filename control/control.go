@@ -190,8 +190,8 @@ func (c *Control) SecretsEncrypted() bool { return c.o.SecretsEncrypted }
 
 // Ready returns nil where the store answers.
 func (c *Control) Ready(ctx context.Context) error {
-	_, err := c.store.Now(ctx)
-	return storeError("ask the store for its time", err)
+	_, err := c.store.ListDocuments(ctx, kindWorker, "", 1)
+	return storeError("read from the store", err)
 }
 
 // Totals count what was asked for since the start.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/orchestrix/orchestrix/job"
 	"github.com/orchestrix/orchestrix/store"
+	"github.com/orchestrix/orchestrix/store/engine"
 )
 
 // Kind is the decision that an error asks for.
@@ -73,6 +74,9 @@ func KindOf(err error) Kind {
 // enough to spare it, short enough to notice when it is back.
 const retryAfter = time.Second
 
+// lostRetryAfter is the same where somebody has to come and see.
+const lostRetryAfter = time.Minute
+
 func invalid(fields ...job.FieldError) *Error {
 	return &Error{Kind: Invalid, Code: "invalid", Detail: "the request is not valid", Fields: fields}
 }
@@ -112,6 +116,11 @@ func storeError(operation string, err error) error {
 		return &Error{
 			Kind: Unavailable, Code: "unavailable", RetryAfter: retryAfter, cause: err,
 			Detail: "the store gave no clear answer; the outcome is unknown",
+		}
+	case errors.Is(err, engine.ErrMissing):
+		return &Error{
+			Kind: Unavailable, Code: "unavailable", RetryAfter: lostRetryAfter, cause: err,
+			Detail: "this part of the store was lost, and is not served until its operator sees to it; nothing was stored",
 		}
 	}
 	return fmt.Errorf("%s: %w", operation, err)

@@ -63,6 +63,7 @@ type Dispatcher struct {
 	nonce     engine.Nonce
 	slots     *slots
 	window    budget
+	away      away
 	loops     []*loop
 	config    atomic.Pointer[Config]
 	// configuring serialises Configure.

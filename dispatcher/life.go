@@ -80,6 +80,11 @@ func (d *Dispatcher) start(ctx context.Context, l *life) error {
 		close(l.done)
 	}()
 	if err := d.served(ctx, started); err != nil {
+		d.leave() // and give back what was taken
+		select {
+		case <-l.done:
+		case <-time.After(abortGrace):
+		}
 		l.cancel()
 		<-l.done
 		d.end(l)

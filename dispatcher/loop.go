@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/orchestrix/orchestrix/store"
+	"github.com/orchestrix/orchestrix/store/engine"
 )
 
 // loop feeds one shard's machine with events and carries out its effects. Only
@@ -51,8 +52,8 @@ func newLoop(d *Dispatcher, shard int) *loop {
 }
 
 // run serves the shard until it was drained or ctx ends. A shard that was lost,
-// or a store that does not answer, is tried again for ever; only the first try
-// reports to started.
+// or a store that does not answer, is tried again for ever; only the first time
+// that it is served, or cannot be, is reported to started.
 func (l *loop) run(ctx context.Context, drain <-chan struct{}, started chan<- error) {
 	report := func(err error) {
 		if started != nil {
@@ -60,19 +61,38 @@ func (l *loop) run(ctx context.Context, drain <-chan struct{}, started chan<- er
 			started = nil
 		}
 	}
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		err := l.serve(ctx, func() { report(nil); pause = 50 * time.Millisecond })
+	var held *engine.HeldError
+	p := pauses{100 * time.Millisecond, 5 * time.Second}
+	for {
+		err := l.serve(ctx, func() {
+			report(nil)
+			held, p.next = nil, 100*time.Millisecond
+		})
 		l.d.slots.leave(l.shard)
 		if err == nil || ctx.Err() != nil || l.d.draining.Load() {
 			// A node that leaves need not take what it lost only to give it back.
 			report(err)
 			return
 		}
-		if started != nil && !errors.Is(err, store.ErrUnavailable) {
-			report(err)
-			return
+		pause := p.pause()
+		if started != nil {
+			done, failed := l.start(err, &held)
+			if done || failed != nil {
+				report(failed)
+			}
+			if failed != nil {
+				return
+			}
 		}
-		l.d.log.Warn("shard is served anew", "shard", l.shard, "error", err)
+		switch {
+		case errors.Is(err, engine.ErrMissing):
+			pause = missingPause
+			l.d.log.Error("a shard is not served: its record is gone from the store, and what else was lost is unknown", "shard", l.shard, "error", err)
+		case errors.Is(err, store.ErrUnavailable):
+			l.d.away.tell(ctx, l.d.log, "a shard is tried again", l.shard, err)
+		case held == nil:
+			l.d.log.Warn("shard is served anew", "shard", l.shard, "error", err)
+		}
 		select {
 		case <-time.After(pause):
 		case <-drain:
@@ -182,7 +202,7 @@ func (l *loop) await(ctx context.Context, events []event, timer, renew <-chan ti
 func (l *loop) renew(ctx context.Context) error {
 	err := l.owner.Renew(ctx, lease)
 	if errors.Is(err, store.ErrUnavailable) {
-		l.d.log.Warn("the lease is not renewed", "shard", l.shard, "error", err)
+		l.d.away.tell(ctx, l.d.log, "the lease is not renewed", l.shard, err)
 		return nil
 	}
 	if err != nil {
@@ -236,15 +256,15 @@ func (l *loop) weigh() {
 // does: the shard is still this node's and its pushes go on, while to take it
 // anew would book them as lost. Who only asks is answered meanwhile.
 func (l *loop) patiently(ctx context.Context, read func() error) error {
-	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
+	for p := (pauses{10 * time.Millisecond, 500 * time.Millisecond}); ; {
 		err := read()
 		if !errors.Is(err, store.ErrUnavailable) {
 			return err
 		}
-		l.d.log.Warn("a read is tried again", "shard", l.shard, "error", err)
+		l.d.away.tell(ctx, l.d.log, "a read is tried again", l.shard, err)
 		l.answer(func(q *query) bool { return !q.events })
 		select {
-		case <-time.After(pause):
+		case <-time.After(p.pause()):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -394,10 +414,10 @@ func appended(events []event, err error, answer event) []event {
 func (l *loop) commitAll(ctx context.Context) {
 	for c := range l.commits {
 		err := l.owner.Commit(ctx, c)
-		for pause := 50 * time.Millisecond; err != nil && !lostShard(err) && errors.Is(err, store.ErrUnavailable); pause = min(2*pause, 2*time.Second) {
-			l.d.log.Warn("commit is tried again", "shard", l.shard, "error", err)
+		for p := (pauses{50 * time.Millisecond, 2 * time.Second}); err != nil && !lostShard(err) && errors.Is(err, store.ErrUnavailable); {
+			l.d.away.tell(ctx, l.d.log, "a commit is tried again", l.shard, err)
 			select {
-			case <-time.After(pause):
+			case <-time.After(p.pause()):
 			case <-ctx.Done():
 				l.outcomes <- ctx.Err()
 				return

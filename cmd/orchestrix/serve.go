@@ -56,7 +56,8 @@ func (c *cli) serveCommand() *cobra.Command {
 // serverFlags are those that make up an app.Config.
 func serverFlags(flags *pflag.FlagSet, c *app.Config) {
 	flags.StringVar(&c.Listen, "listen", c.Listen, "the `address` of the API")
-	flags.StringVar(&c.Store, "store", c.Store, "where jobs are kept: embedded:<`directory`> or memory:")
+	flags.StringVar(&c.Store, "store", c.Store, "where jobs are kept: embedded:<`directory`>, memory: or redis://<host>")
+	flags.StringVar(&c.Durability, "durability", "", "the `mode` of writes to Redis: memory, aof (where left out) or replicas=N")
 	flags.IntVar(&c.Shards, "shards", c.Shards, "shards of a new store; 0 means 64, or what an existing one has")
 	flags.StringVar(&c.EgressProxy, "egress-proxy", "", "the `url` of a proxy that pushes go through, such as http://user:password@proxy:3128")
 	flags.StringSliceVar(&c.AllowCIDR, "allow-cidr", nil, "a private `network` that pushes may go to; may be repeated")

@@ -13,9 +13,8 @@ import (
 const (
 	opDelete = 1 + iota
 	opDeleteRange
-	opSet
-	opIndex
-	opEmpty
+	opPut
+	opPutAgain
 	opStamp
 )
 
@@ -34,6 +33,7 @@ var seed = maphash.MakeSeed()
 
 func (w *batchWriter) batch(b *engine.Batch) {
 	w.buf = w.buf[:0]
+	clear(w.seen)
 	guards := 0
 	for i := range b.Groups {
 		guards += len(b.Groups[i].Guards)
@@ -88,37 +88,26 @@ func (w *batchWriter) group(g *engine.Group) {
 		}
 	}
 	for puts := g.Puts; len(puts) > 0; {
-		n := w.distinct(puts)
-		w.puts(puts[:n], operation)
+		n, number := w.unseen(puts), opPut
+		if n == 0 {
+			n, number = 1, opPutAgain
+		}
+		operation(number, 2*n)
+		w.entries(puts[:n])
 		puts = puts[n:]
 	}
 	if len(g.Stamped) > 0 {
 		operation(opStamp, 2*len(g.Stamped))
-		for i := range g.Stamped {
-			w.bytes(g.Stamped[i].Key)
-			w.value(g.Stamped[i].Value)
-		}
+		w.entries(g.Stamped)
 	}
 	binary.BigEndian.PutUint32(w.buf[at-4:], uint32(elements))
 }
 
-// distinct returns how many of the puts can be carried out at once: as many as
-// have keys of their own, unless all of them are of one kind, of which the last
-// one of a key stays anyway.
-func (w *batchWriter) distinct(puts []engine.Entry) int {
-	empty := 0
-	for i := range puts {
-		if len(puts[i].Value) == 0 {
-			empty++
-		}
-	}
-	if empty == 0 || empty == len(puts) {
-		return len(puts)
-	}
-	if w.seen == nil {
-		w.seen = map[uint64]struct{}{}
-	}
-	clear(w.seen)
+// unseen returns how many of the puts have keys that the batch has not put before.
+// The script writes the puts of all groups together, those with an empty value
+// first; so a key that is put again has to wait until what came before it is
+// written. Two keys with one hash are taken for one, which costs time only.
+func (w *batchWriter) unseen(puts []engine.Entry) int {
 	for i := range puts {
 		h := maphash.Bytes(seed, puts[i].Key)
 		if _, twice := w.seen[h]; twice {
@@ -129,36 +118,10 @@ func (w *batchWriter) distinct(puts []engine.Entry) int {
 	return len(puts)
 }
 
-// puts writes puts of which no key has both an empty and another value.
-func (w *batchWriter) puts(puts []engine.Entry, operation func(number, length int)) {
-	empty := 0
-	for i := range puts {
-		if len(puts[i].Value) == 0 {
-			empty++
-		}
-	}
-	if n := len(puts) - empty; n > 0 {
-		operation(opSet, 2*n)
-		for i := range puts {
-			if len(puts[i].Value) > 0 {
-				w.bytes(puts[i].Key)
-				w.value(puts[i].Value)
-			}
-		}
-	}
-	operation(opIndex, 2*len(puts))
-	for i := range puts {
-		w.length(1)
-		w.buf = append(w.buf, '0')
-		w.bytes(puts[i].Key)
-	}
-	if empty > 0 {
-		operation(opEmpty, empty)
-		for i := range puts {
-			if len(puts[i].Value) == 0 {
-				w.bytes(puts[i].Key)
-			}
-		}
+func (w *batchWriter) entries(entries []engine.Entry) {
+	for i := range entries {
+		w.bytes(entries[i].Key)
+		w.value(entries[i].Value)
 	}
 }
 

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -13,6 +14,17 @@ import (
 
 // leastVersion is the oldest Redis that the scripts run on, and are tried on.
 const leastVersion = 7
+
+// Check returns what keeps the servers at target from serving a store with these
+// options; nil where nothing does. It opens and creates none.
+func Check(ctx context.Context, target *Target, o Options) error {
+	o, err := o.withDefaults()
+	if err != nil {
+		return err
+	}
+	e := unopened(target, o)
+	return errors.Join(e.check(ctx), e.Close())
+}
 
 // check refuses servers that would lose what they acknowledge, or that are not
 // what the URL says. INFO tells it all; CONFIG is forbidden on many managed

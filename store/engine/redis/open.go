@@ -30,19 +30,25 @@ func Open(ctx context.Context, target *Target, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	quietClient()
-	e := &Engine{
-		servers: connect(target), durability: o.Durability, log: o.Logger,
-		clock: clock{fixed: o.Now},
-	}
-	e.hints = newHints(e.servers.subscribe)
-	e.writers.New = func() any { return new(batchWriter) }
+	e := unopened(target, o)
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	if err := e.start(ctx, o); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
+}
+
+// unopened is an engine of which nothing is known but where it is.
+func unopened(target *Target, o Options) *Engine {
+	quietClient()
+	e := &Engine{
+		servers: connect(target), durability: o.Durability, log: o.Logger,
+		clock: clock{fixed: o.Now},
+	}
+	e.hints = newHints(e.servers.subscribe)
+	e.writers.New = func() any { return &batchWriter{seen: map[uint64]struct{}{}} }
+	return e
 }
 
 func (e *Engine) start(ctx context.Context, o Options) error {

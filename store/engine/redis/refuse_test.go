@@ -1,6 +1,8 @@
 package redis_test
 
 import (
+	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -59,40 +61,75 @@ func TestWrongKindOfURL(t *testing.T) {
 	}
 }
 
-// acl is what a user of the store needs, as the documentation says it.
-const acl = "+@connection +info +time +wait +eval +evalsha +publish +subscribe +unsubscribe +get +set +del +persist " +
-	"+hset +hmget +hincrby +hdel +zadd +zmscore +zrangebylex +zrevrangebylex +zrem +zremrangebylex"
+// acl is what a user of the store may have to do, as docs/operations.md says it; on
+// a cluster aclCluster as well.
+const (
+	acl = "+@connection +info +time +wait +eval +evalsha +publish +subscribe +unsubscribe +get +set +del +persist " +
+		"+hset +hmget +hincrby +hdel +zadd +zmscore +zrangebylex +zrevrangebylex +zrem +zremrangebylex"
+	aclCluster = "+cluster|slots"
+)
+
+func TestPermissionsAreDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(strings.Fields(string(page)), " ")
+	if !strings.Contains(text, acl) || !strings.Contains(text, aclCluster) {
+		t.Error("docs/operations.md does not say what a user needs")
+	}
+}
+
+// permit makes a user with these permissions.
+func permit(t *testing.T, server *redistest.Server, name string, rules ...string) {
+	command := []any{"ACL", "SETUSER", name, "reset", "on", ">s3cret word", "~{ours:*", "~{ours}:*", "&{ours:*"}
+	for _, rule := range rules {
+		for word := range strings.FieldsSeq(rule) {
+			command = append(command, word)
+		}
+	}
+	server.Do(t, command...)
+}
+
+// works checks that a store is served, hints included.
+func works(t *testing.T, url string) {
+	t.Helper()
+	s := &subject{t, openStore(t, parse(t, url), redis.Options{Shards: 3}), "ours"}
+	h := s.acquire(0, alice)
+	if _, err := s.commit(h.Fence, 1, put("k", "v"), add("n", 1)); err != nil {
+		t.Fatal(err)
+	}
+	for shard := range 3 {
+		changed, stop := s.Watch(shard)
+		s.eventually(func() error {
+			s.apply(shard, put("k", "v"), engine.Group{Ranges: []engine.KeyRange{{To: []byte("a")}}})
+			select {
+			case <-changed:
+				return nil
+			default:
+				return errors.New("no hint")
+			}
+		})
+		stop()
+	}
+}
 
 func TestPermissions(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	allow := func(name string, rules ...any) string {
-		server.Do(t, append([]any{"ACL", "SETUSER", name, "reset", "on", ">s3cret word", "~{ours*", "&{ours*"}, rules...)...)
+	url := func(name string) string {
 		return "redis://" + name + ":s3cret%20word@" + server.Address() + "/?prefix=ours"
 	}
-	var all []any
-	for word := range strings.FieldsSeq(acl) {
-		all = append(all, word)
-	}
-	s := &subject{t, openStore(t, parse(t, allow("good", all...)), redis.Options{Shards: 2}), "ours"}
-	changed, stop := s.Watch(0)
-	defer stop()
-	s.apply(0, put("k", "v"), add("n", 1))
-	s.eventually(func() error {
-		s.apply(0, put("k", "v"))
-		select {
-		case <-changed:
-			return nil
-		default:
-			return engine.ErrUnavailable
-		}
-	})
-	for name, url := range map[string]string{
-		"a command is missing": allow("lesser", append(all, "-zremrangebylex")...),
-		"wrong password":       strings.Replace(allow("other", all...), "s3cret", "s3crets", 1),
-		"another prefix":       strings.Replace(allow("good", all...), "prefix=ours", "prefix=theirs", 1),
+	permit(t, server, "good", acl)
+	works(t, url("good"))
+	permit(t, server, "lesser", acl, "-zremrangebylex")
+	for name, wrong := range map[string]string{
+		"a command is missing": url("lesser"),
+		"wrong password":       strings.Replace(url("good"), "s3cret", "s3crets", 1),
+		"another prefix":       strings.Replace(url("good"), "prefix=ours", "prefix=theirs", 1),
 	} {
-		e, err := redis.Open(ctx(), parse(t, url), redis.Options{Logger: discard})
+		e, err := redis.Open(ctx(), parse(t, wrong), redis.Options{Logger: discard})
 		if err == nil {
 			e.Close()
 			t.Errorf("%s: it is opened", name)
@@ -102,4 +139,13 @@ func TestPermissions(t *testing.T) {
 			t.Errorf("%s: the error shows the password: %v", name, err)
 		}
 	}
+}
+
+func TestPermissionsOnCluster(t *testing.T) {
+	t.Parallel()
+	c := redistest.StartCluster(t)
+	for _, n := range c.Nodes {
+		permit(t, n, "good", acl, aclCluster)
+	}
+	works(t, strings.Replace(c.URL("?prefix=ours"), "://", "://good:s3cret%20word@", 1))
 }

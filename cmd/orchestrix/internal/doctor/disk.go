@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/orchestrix/orchestrix/app"
 	"github.com/orchestrix/orchestrix/store/engine/pebble"
+	"github.com/orchestrix/orchestrix/store/engine/redis"
 )
 
 const (
@@ -27,12 +29,24 @@ const (
 	scarce = 4 * pebble.DefaultMinFree
 )
 
+// keeping looks at where the store keeps what it has.
+func keeping(ctx context.Context, c app.Config) []Check {
+	if !redis.IsURL(c.Store) {
+		return directory(c)
+	}
+	begin := time.Now()
+	if err := c.CheckStore(ctx); err != nil {
+		return []Check{{"store", Failed, err.Error(), "see docs/operations.md, Redis"}}
+	}
+	return []Check{{"store", OK, fmt.Sprintf("%s serves, looked at in %s", c.StoreName(), time.Since(begin).Round(time.Millisecond)), ""}}
+}
+
 // directory looks at where the store keeps its files. For a directory that does
 // not exist yet, its closest parent is looked at: that is the disk.
 func directory(c app.Config) []Check {
 	dir, embedded := strings.CutPrefix(c.Store, "embedded:")
 	if !embedded {
-		return []Check{{"directory", Skipped, "the store is " + c.Store, ""}}
+		return []Check{{"directory", Skipped, "the store is " + c.StoreName(), ""}}
 	}
 	dir, err := existing(dir)
 	if err != nil {

@@ -57,8 +57,8 @@ func Run(ctx context.Context, o Options) []Check {
 	o.Step("configuration")
 	add(configuration(o.Config))
 	add(secrets(o.Config))
-	o.Step("directory")
-	add(directory(o.Config)...)
+	o.Step("store")
+	add(keeping(ctx, o.Config)...)
 	o.Step("open files")
 	add(openFiles(o.Config.MaxInFlight))
 	o.Step("server")
@@ -106,5 +106,5 @@ func configuration(c app.Config) Check {
 	if err := c.Validate(); err != nil {
 		return Check{"configuration", Failed, err.Error(), "correct the flag, the environment or the file"}
 	}
-	return Check{"configuration", OK, "store " + c.Store + ", listen " + c.Listen, ""}
+	return Check{"configuration", OK, "store " + c.StoreName() + ", listen " + c.Listen, ""}
 }

@@ -120,24 +120,57 @@ if carried > 0 then
     end
 end
 
-local function each(command, key, list)
-    for from = 1, #list, CHUNK do
-        call(command, key, unpack(list, from, min(from + CHUNK - 1, #list)))
+-- Calls a command with a list, some at a time.
+local function each(command, key, list, count)
+    for from = 1, count, CHUNK do
+        call(command, key, unpack(list, from, min(from + CHUNK - 1, count)))
     end
 end
 
 local seq = number(head, 41)
 local first = seq + 1
 
+-- Puts are gathered over all groups and written together: those with values,
+-- {key, value, ...} and {'0', key, ...}, and those without, {'0', key, ...}.
+local values, indexed, valued, empty, emptied = {}, {}, 0, {}, 0
+
+local function write()
+    for from = 1, emptied, CHUNK do
+        local to = min(from + CHUNK - 1, emptied)
+        if call('ZADD', INDEX, unpack(empty, from, to)) < (to - from + 1) / 2 then
+            -- Some were there before, and may have had a value.
+            for i = from + 1, to, 2 do
+                call('HDEL', DATA, empty[i])
+            end
+        end
+    end
+    each('HSET', DATA, values, valued)
+    each('ZADD', INDEX, indexed, valued)
+    values, indexed, valued, empty, emptied = {}, {}, 0, {}, 0
+end
+
+local function put(key, value)
+    if value == '' then
+        empty[emptied + 1], empty[emptied + 2] = '0', key
+        emptied = emptied + 2
+    else
+        values[valued + 1], values[valued + 2] = key, value
+        indexed[valued + 1], indexed[valued + 2] = '0', key
+        valued = valued + 2
+    end
+end
+
 -- The operations of a group, by their number.
 local operations = {
     -- Deletes keys.
     function(keys)
-        each('HDEL', DATA, keys)
-        each('ZREM', INDEX, keys)
+        write()
+        each('HDEL', DATA, keys, #keys)
+        each('ZREM', INDEX, keys, #keys)
     end,
     -- Deletes ranges: {from, to, ...}.
     function(ranges)
+        write()
         for i = 1, #ranges, 2 do
             local low, high = '[' .. ranges[i], '(' .. ranges[i + 1]
             local at, keys = low
@@ -151,28 +184,29 @@ local operations = {
             call('ZREMRANGEBYLEX', INDEX, low, high)
         end
     end,
-    -- Sets values: {key, value, ...}.
-    function(list) each('HSET', DATA, list) end,
-    -- Adds keys to the index: {'0', key, ...}.
-    function(list) each('ZADD', INDEX, list) end,
-    -- Empties the values of keys.
-    function(keys) each('HDEL', DATA, keys) end,
-    -- Puts under the next sequence numbers: {stem, value, ...}.
+    -- Puts: {key, value, ...}.
     function(list)
-        local values, keys, empty = {}, {}, {}
+        for i = 1, #list, 2 do
+            put(list[i], list[i + 1])
+        end
+    end,
+    -- Puts keys that were put before in this batch.
+    function(list)
+        for i = 1, #list, 2 do
+            write()
+            put(list[i], list[i + 1])
+        end
+    end,
+    -- Puts under the next sequence numbers: {stem, value, ...}. A key with its number
+    -- may have been put as it is, which only these operations do not tell.
+    function(list)
         for i = 1, #list, 2 do
             seq = seq + 1
-            local key = list[i] .. bytes(seq)
-            keys[#keys + 1], keys[#keys + 2] = '0', key
-            if list[i + 1] == '' then
-                empty[#empty + 1] = key
-            else
-                values[#values + 1], values[#values + 2] = key, list[i + 1]
+            if list[i + 1] == '' and valued > 0 then
+                write()
             end
+            put(list[i] .. bytes(seq), list[i + 1])
         end
-        each('HSET', DATA, values)
-        each('ZADD', INDEX, keys)
-        each('HDEL', DATA, empty)
     end,
 }
 
@@ -184,6 +218,7 @@ for i = 1, carried > 0 and #groups or 0 do
         end
     end
 end
+write()
 
 -- The head comes last, and is written by every batch: time goes on from it, and
 -- who waits for replicas waits for all that was written before it.
