@@ -55,6 +55,10 @@ bench-backlog: ## measure what a backlog of a million jobs costs
 bench-isolation: ## measure what a hanging worker costs another queue
 	go run ./cmd/orchestrix bench isolation
 
+.PHONY: bench-limits
+bench-limits: ## measure what keeping account of limits costs
+	go run ./cmd/orchestrix bench limits
+
 .PHONY: bench-spread
 bench-spread: ## measure what 10,000 queues and a million keys cost
 	go run ./cmd/orchestrix bench spread

@@ -69,8 +69,11 @@ func (m *machine) writeKeys(now time.Time) {
 	for i, k := range m.limitedKeys {
 		m.limitedKeys[i] = nil
 		state := k.state(now)
+		was := k.stored
 		k.limited, k.stored = false, state != nil
-		m.next.Limits = append(m.next.Limits, store.Limit{Queue: k.queue.name, Key: k.name, State: state})
+		if was || state != nil {
+			m.next.Limits = append(m.next.Limits, store.Limit{Queue: k.queue.name, Key: k.name, State: state})
+		}
 		k.forget()
 	}
 	m.limitedKeys = m.limitedKeys[:0]

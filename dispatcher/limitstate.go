@@ -175,7 +175,11 @@ func (m *machine) changeLimits(q *queue) {
 func (m *machine) writeLimits(now time.Time) {
 	for _, q := range m.limited {
 		state := q.limitState(now)
+		was := q.stored
 		q.limited, q.stored = false, state != nil
+		if !was && state == nil {
+			continue
+		}
 		m.next.Limits = append(m.next.Limits, store.Limit{Queue: q.name, State: state})
 	}
 	clear(m.limited)

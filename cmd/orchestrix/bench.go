@@ -37,7 +37,7 @@ func (c *cli) benchCommand() *cobra.Command {
 	flags.IntVar(&o.Batch, "batch", 500, "jobs in one POST of the batch phase")
 	flags.IntVar(&o.Singles, "clients", 64, "clients that send single POSTs")
 	flags.StringVar(&o.Dir, "dir", os.TempDir(), "make the server's temporary directory in this `directory`")
-	cmd.AddCommand(c.benchBacklogCommand(), c.benchIsolationCommand(), c.benchSpreadCommand(), c.benchWorkerCommand())
+	cmd.AddCommand(c.benchBacklogCommand(), c.benchIsolationCommand(), c.benchSpreadCommand(), c.benchLimitsCommand(), c.benchWorkerCommand())
 	return cmd
 }
 

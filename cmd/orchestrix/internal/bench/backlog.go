@@ -94,7 +94,7 @@ func (b *backlog) server(ctx context.Context, secret string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err1 := s.api.PutQueue(ctx, backlogQueue, client.QueueConfig{Concurrency: b.Concurrency})
+	_, err1 := s.api.PutQueue(ctx, backlogQueue, client.QueueConfig{Concurrency: b.Concurrency, Ramp: job.Off})
 	_, err2 := s.api.PauseQueue(ctx, backlogQueue, "the backlog is being built")
 	_, err3 := s.api.PutWorker(ctx, "bench", client.WorkerConfig{
 		URL: b.worker.url + "/signed", Queues: []string{backlogQueue}, SigningSecret: secret,

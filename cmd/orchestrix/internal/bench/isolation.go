@@ -157,6 +157,7 @@ func (b *isolation) prepare(ctx context.Context, s *setting, secret string) erro
 func (b *isolation) hang(ctx context.Context, s *setting, secret string) error {
 	_, err := s.api.PutWorker(ctx, hangingWorker, client.WorkerConfig{
 		URL: b.hanging.url + "/hang", Queues: []string{s.Queue}, SigningSecret: secret, Timeout: job.Duration(b.Hang),
+		Circuit: &job.Circuit{Mode: job.Off}, // or it would be left alone, which costs nothing
 	})
 	if err != nil {
 		return err

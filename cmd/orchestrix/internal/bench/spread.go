@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/orchestrix/orchestrix/client"
+	"github.com/orchestrix/orchestrix/job"
 )
 
 // SpreadOptions are what the spread benchmark is made of; all must be set.
@@ -51,10 +52,10 @@ func RunSpread(ctx context.Context, o SpreadOptions) (*SpreadReport, error) {
 	for i := range names {
 		names[i] = spreadQueue(i)
 	}
-	if err := p.register(ctx, one, names[:1], client.WorkerConfig{}); err != nil {
+	if err := p.register(ctx, one, names[:1], client.WorkerConfig{Ramp: job.Off}); err != nil {
 		return nil, err
 	}
-	if err := p.register(ctx, many, names, client.WorkerConfig{}); err != nil {
+	if err := p.register(ctx, many, names, client.WorkerConfig{Ramp: job.Off}); err != nil {
 		return nil, err
 	}
 	series, err := p.rounds(ctx)
