@@ -150,7 +150,7 @@ func (c *Control) config(now time.Time) (dispatcher.Config, error) {
 		Retry:        c.o.Retry, Timeout: c.o.Timeout, Retention: c.o.Retention,
 	}
 	for name, d := range c.live.queues {
-		config.Queues[name] = c.queueConfig(&d.Value)
+		config.Queues[name] = c.queueConfig(&d)
 	}
 	bounds := backlogsOf(c.live.queues)
 	c.bounds.Store(&bounds)
@@ -184,7 +184,8 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-func (c *Control) queueConfig(q *queueRecord) dispatcher.Queue {
+func (c *Control) queueConfig(d *document[queueRecord]) dispatcher.Queue {
+	q := &d.Value
 	concurrency := q.Concurrency
 	if concurrency == 0 {
 		concurrency = c.o.QueueConcurrency
@@ -203,7 +204,14 @@ func (c *Control) queueConfig(q *queueRecord) dispatcher.Queue {
 		KeyConcurrency: q.KeyConcurrency, KeyRate: keyRate, Pins: q.pins(),
 		DeadBlocks: q.OnDead == OnDeadBlock, LostWaits: q.AfterLost == AfterLostWait,
 		Retention: q.Retention.rule(c.o.Retention),
+		Version:   versionOf(d.Created, d.Version),
 	}
+}
+
+// versionOf tells a version of a document from every other, also of one that was
+// removed and made again under the same name. Its lowest 8 bits are zero.
+func versionOf(created time.Time, version uint64) uint64 {
+	return uint64(created.UnixMilli())<<24 ^ version<<8
 }
 
 // workerConfig builds a worker. Its version tells two configurations apart, also
@@ -215,7 +223,7 @@ func workerConfig(d *document[workerRecord], secrets []webhook.Secret, keys []we
 		Name: d.Name, URL: w.URL, Queues: w.Queues, Headers: w.Headers, Auth: w.Auth, Secrets: secrets, Keys: keys,
 		Concurrency: w.Concurrency, Timeout: w.Timeout.Std(), Weight: w.Weight,
 		Paused: w.Paused, Resumed: w.ResumedAt, IgnoreGone: w.OnGone == OnGoneIgnore,
-		Version: uint64(d.Created.UnixMilli())<<24 ^ d.Version<<8 ^ uint64(len(keys))<<4 ^ uint64(len(secrets)),
+		Version: versionOf(d.Created, d.Version) ^ uint64(len(keys))<<4 ^ uint64(len(secrets)),
 	}
 	w.Protection.configure(c)
 	return c

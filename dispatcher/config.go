@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"cmp"
+	"reflect"
 	"slices"
 	"time"
 
@@ -68,6 +69,9 @@ type Queue struct {
 	Retry job.Policy
 	// Retention replaces the server's as a whole; nil where the server's holds.
 	Retention *store.Retention
+	// Version changes whenever one of the fields above does; 0 where that cannot be
+	// told.
+	Version uint64
 }
 
 // Pin is what an operator has set for one key of a queue.
@@ -128,7 +132,8 @@ type Worker struct {
 	AutoPause job.AutoPause
 	// IgnoreGone says that a 410 kills the job but does not pause the worker.
 	IgnoreGone bool
-	// Version changes whenever one of the fields above does.
+	// Version changes whenever one of the fields above does; 0 where that cannot be
+	// told.
 	Version uint64
 
 	destination *push.Destination // prepared by Dispatcher.Configure
@@ -150,6 +155,20 @@ func (c *Config) serving() map[string][]*Worker {
 		}
 	}
 	return byQueue
+}
+
+// unchanged returns a function that reports whether a queue and its workers are
+// for certain as in an older configuration. A change concerns few queues, and to
+// look at all that are known takes long.
+func (c *Config) unchanged(old *Config) func(queue string) bool {
+	sameDefault := reflect.DeepEqual(c.DefaultQueue, old.DefaultQueue)
+	serving, served := c.serving(), old.serving()
+	return func(name string) bool {
+		q, ok := c.Queues[name]
+		was, had := old.Queues[name]
+		return ok == had && q.Version == was.Version && (ok && q.Version != 0 || !ok && sameDefault) &&
+			slices.Equal(serving[name], served[name])
+	}
 }
 
 // queue returns the configuration of a queue.

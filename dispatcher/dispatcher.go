@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -123,7 +124,7 @@ func (d *Dispatcher) Configure(c Config) {
 }
 
 // prepare completes a configuration: defaults, and a destination for each
-// worker, kept from the current configuration where the worker is the same.
+// worker. What is the same as in the current configuration is taken from there.
 func (d *Dispatcher) prepare(c Config) *Config {
 	if c.DefaultQueue.Concurrency <= 0 {
 		c.DefaultQueue.Concurrency = DefaultConcurrency
@@ -140,18 +141,21 @@ func (d *Dispatcher) prepare(c Config) *Config {
 	}
 	workers := make([]*Worker, 0, len(c.Workers))
 	for _, given := range c.Workers {
+		if o := old[given.Name]; o != nil && o.Version == given.Version && o.Version != 0 {
+			workers = append(workers, o)
+			continue
+		}
 		w := *given
 		w.Weight = max(w.Weight, 1)
-		if o := old[w.Name]; o != nil && o.Version == w.Version && w.Version != 0 {
-			w.destination = o.destination
-		} else {
-			w.destination = d.destination(push.DestinationConfig{Name: w.Name, URL: w.URL, Headers: w.Headers}, &w)
-		}
+		w.destination = d.destination(push.DestinationConfig{Name: w.Name, URL: w.URL, Headers: w.Headers}, &w)
 		workers = append(workers, &w)
 	}
-	c.Workers, c.byQueue = workers, nil
+	c.Workers, c.byQueue, c.rules = workers, nil, nil
 	c.byQueue = c.serving()
 	c.rules = c.retention()
+	if current := d.config.Load(); current != nil && reflect.DeepEqual(current.rules, c.rules) {
+		c.rules = current.rules
+	}
 	return &c
 }
 

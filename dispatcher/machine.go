@@ -153,8 +153,8 @@ func (m *machine) step(now time.Time, events ...event) *effects {
 func (m *machine) apply(now time.Time, ev event) {
 	switch ev := ev.(type) {
 	case pushed:
-		m.pace.count(now, len(ev.Results))
 		for i := range ev.Results {
+			m.pace.count(now, ev.Results[i].Answer.Duration)
 			m.onPushed(now, &ev.Results[i])
 		}
 	case committed:

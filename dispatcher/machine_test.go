@@ -983,3 +983,43 @@ func TestAWorkerComesBackThrottled(t *testing.T) {
 		t.Errorf("%d pushes when it may be used again, want all 3", len(f.pushes))
 	}
 }
+
+// A change of the configuration reaches the queues that it concerns, and costs the
+// others nothing.
+func TestOnlyWhatHasChangedIsConfigured(t *testing.T) {
+	t.Parallel()
+	a, b := &Worker{Name: "a", Queues: []string{"q"}, Weight: 1, Version: 1}, &Worker{Name: "b", Queues: []string{"r"}, Weight: 1, Version: 1}
+	paused := &Worker{Name: "a", Queues: []string{"q"}, Weight: 1, Version: 2, Paused: true}
+	base := func() *Config {
+		return &Config{
+			DefaultQueue: Queue{Concurrency: 3}, Workers: []*Worker{a, b},
+			Queues: map[string]Queue{"r": {Concurrency: 5, Version: 7}},
+		}
+	}
+	tests := map[string]struct {
+		change  func(*Config)
+		q, r, s bool
+	}{
+		"nothing":             {func(*Config) {}, false, false, false},
+		"a worker":            {func(c *Config) { c.Workers[0] = paused }, true, false, false},
+		"no worker any more":  {func(c *Config) { c.Workers = c.Workers[:1] }, false, true, false},
+		"the default":         {func(c *Config) { c.DefaultQueue.Concurrency = 4 }, true, false, true},
+		"a queue":             {func(c *Config) { c.Queues["r"] = Queue{Concurrency: 6, Version: 8} }, false, true, false},
+		"a queue is new":      {func(c *Config) { c.Queues["s"] = Queue{Concurrency: 6, Version: 8} }, false, false, true},
+		"a queue is gone":     {func(c *Config) { delete(c.Queues, "r") }, false, true, false},
+		"a queue is not told": {func(c *Config) { c.Queues["r"] = Queue{Concurrency: 5} }, false, true, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			next := base()
+			test.change(next)
+			same := next.unchanged(base())
+			for queue, changed := range map[string]bool{"q": test.q, "r": test.r, "s": test.s} {
+				if same(queue) == changed {
+					t.Errorf("%s: same %v", queue, same(queue))
+				}
+			}
+		})
+	}
+}

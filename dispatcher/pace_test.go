@@ -13,10 +13,42 @@ var paceStart = time.UnixMilli(1_800_000_000_000)
 func busyPace(perMs int) (*pace, time.Time) {
 	p, now := &pace{}, paceStart
 	for range 3 * int(paceInterval/time.Millisecond) {
-		p.count(now, perMs)
+		for range perMs {
+			p.count(now, time.Millisecond)
+		}
 		now = now.Add(time.Millisecond)
 	}
 	return p, now
+}
+
+// A shard of a busy node waits for an eighth of what even the fastest push takes;
+// one fast push is enough for it to wait no more.
+func TestSlowPushesAreWaitedForLonger(t *testing.T) {
+	t.Parallel()
+	p, now := &pace{}, paceStart
+	end := func(took time.Duration) {
+		p.count(now, took)
+		now = now.Add(5 * time.Millisecond)
+	}
+	for range 500 {
+		end(240 * time.Millisecond)
+		end(10 * time.Second)
+	}
+	if until, held := p.hold(now, 1); !held || !until.Equal(now.Add(30*time.Millisecond)) {
+		t.Errorf("a commit is held until %s after (%v), want 30ms", until.Sub(now), held)
+	}
+	p.hold(now, maxGather)
+	for range 500 {
+		end(10 * time.Second)
+	}
+	if until, held := p.hold(now, 1); !held || !until.Equal(now.Add(slowHold)) {
+		t.Errorf("with very slow pushes it is held until %s after (%v), want %s", until.Sub(now), held, slowHold)
+	}
+	p.hold(now, maxGather)
+	end(2 * time.Millisecond)
+	if _, held := p.hold(now, 1); held {
+		t.Error("with a fast push it is held")
+	}
 }
 
 func TestAQuietShardNeverWaits(t *testing.T) {
@@ -61,7 +93,7 @@ func TestAPauseEndsTheGathering(t *testing.T) {
 	t.Parallel()
 	p, now := busyPace(100)
 	now = now.Add(time.Minute)
-	p.count(now, 1)
+	p.count(now, time.Millisecond)
 	if _, held := p.hold(now, 1); held {
 		t.Error("the rate of a minute ago holds a commit back")
 	}

@@ -80,8 +80,12 @@ func (q *Queue) sameOrder(other *Queue) bool {
 }
 
 func (m *machine) onConfigured(now time.Time, cfg *Config) {
+	same := cfg.unchanged(m.cfg)
 	m.cfg, m.serving = cfg, cfg.serving()
 	for _, q := range m.known() {
+		if same(q.name) {
+			continue
+		}
 		m.configure(q)
 		m.unblock(q)
 		for _, l := range q.lanes {
@@ -89,7 +93,9 @@ func (m *machine) onConfigured(now time.Time, cfg *Config) {
 			m.wantRefill(q, l)
 		}
 	}
-	m.retainBy(cfg.retention(), now)
+	if rules := cfg.retention(); rules != m.rules {
+		m.retainBy(rules, now)
+	}
 	m.sweepAt = now
 }
 

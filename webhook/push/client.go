@@ -42,8 +42,8 @@ type Options struct {
 
 // The defaults of Options.
 const (
-	DefaultMaxIdle        = 1024
-	DefaultMaxIdlePerHost = 256
+	DefaultMaxIdle        = 2048
+	DefaultMaxIdlePerHost = 1024
 	DefaultIdleTimeout    = 30 * time.Second
 	DefaultDialTimeout    = 10 * time.Second
 	defaultUserAgent      = "Orchestrix"
