@@ -18,7 +18,8 @@ type lane struct {
 	parked   int               // those of parked keys
 	held     int               // suspects
 	more     bool              // the store may have entries that are not in the window, of keys that are not behind
-	newcomer bool              // among them of a key that has none in the window
+	newcomer bool              // among them, perhaps, of keys that have none in the window
+	urgent   bool              // one has come that no read has found yet
 	asked    bool              // in machine.refill, or being read
 	wanting  []*keyed          // keys that are behind and run low
 	credit   int               // of the smooth weighted round-robin over priorities

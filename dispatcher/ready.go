@@ -136,17 +136,23 @@ func (q *queue) laneRoom() int {
 // blocked queues would stop all others; and there is always some room for a key
 // that has none in the window.
 func (m *machine) room(l *lane, jobs, bytes int) int {
-	room := l.queue.laneRoom()
-	if l.newcomer {
-		room += room / 4
-	}
 	// A read is bounded by payloads, the window also by what an entry costs
 	// beside its payload: half of the bytes are for that.
-	limit := min(room-l.n-l.held-l.parked, jobs, bytes/(2*entryCost))
+	limit := min(l.space(), jobs, bytes/(2*entryCost))
 	if limit > 0 {
 		return limit
 	}
 	return max(0, 1-l.n-l.held)
+}
+
+// space is how many more entries the lane may have in the window, whatever the
+// others have.
+func (l *lane) space() int {
+	room := l.queue.laneRoom()
+	if l.newcomer {
+		room += room / 4
+	}
+	return room - l.n - l.held - l.parked
 }
 
 // entryCost is what an entry is counted with beside its payload.
@@ -155,7 +161,7 @@ var entryCost = new(store.Entry).Size()
 // wantRefill notes that a lane runs low, if the store may have more of it and
 // its queue could use it.
 func (m *machine) wantRefill(q *queue, l *lane) {
-	low := l.newcomer || l.n+l.held < (q.laneRoom()+1)/2
+	low := l.n+l.held < (q.laneRoom()+1)/2 || l.urgent || l.newcomer && l.space() >= max(1, q.laneRoom()/8)
 	if l.asked || !q.serves(l) || len(l.wanting) == 0 && !(l.more && low) {
 		return
 	}
@@ -205,7 +211,7 @@ func (m *machine) onArrived(entries []*store.Entry) {
 			continue
 		}
 		l.more = true
-		l.newcomer = l.newcomer || in == nil
+		l.newcomer, l.urgent = l.newcomer || in == nil, l.urgent || in == nil
 		m.wantRefill(q, l)
 	}
 }
@@ -234,9 +240,11 @@ func (m *machine) onLaneRead(ev laneRead) {
 		m.onKeyRead(ev.Key, ev.More)
 		return
 	}
-	// A read ends where an earlier one began, which may be short of a key that
-	// came since: then the next one finds it.
-	l.asked, l.newcomer, l.more = false, l.newcomer && ev.More && !found, ev.More
+	// A read ends where an earlier one began or the room does, which may be short of
+	// keys that came since: then the next one finds them.
+	l.asked, l.more = false, ev.More
+	l.newcomer = l.newcomer && ev.More
+	l.urgent = l.newcomer && l.urgent && !found
 	for _, name := range ev.Skipped {
 		m.fallBehind(l, name)
 	}

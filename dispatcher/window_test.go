@@ -335,3 +335,33 @@ func TestPausedQueueKeepsNothing(t *testing.T) {
 		t.Errorf("%d jobs are pushed after the queue was resumed, want 50", len(f.pushes))
 	}
 }
+
+// Keys that come while one key fills the window are all pushed within a few
+// rounds, also where a read has no room for all of them.
+func TestManyNewcomersGetTheirTurn(t *testing.T) {
+	t.Parallel()
+	c := config("w")
+	c.DefaultQueue.Concurrency = 1
+	f := started(t, c)
+	f.arrive(f.entries(200, ofKey("a"))...)
+	const newcomers = 20
+	for i := range newcomers {
+		f.arrive(f.entry(ofKey(fmt.Sprintf("k%02d", i))))
+	}
+	others, seen := 0, 0
+	for seen < newcomers {
+		if f.answered(succeeded).Entry.Job.Key == "a" {
+			others++
+		} else {
+			seen++
+		}
+		if others > 200 {
+			t.Fatalf("%d of %d newcomers were pushed", seen, newcomers)
+		}
+	}
+	// The window has room for eight of them at a time, and for others when four
+	// of those are pushed: the first key has one turn in each round of what is there.
+	if others > newcomers/4+2 {
+		t.Errorf("%d jobs of the first key were pushed before the last of %d others", others, newcomers)
+	}
+}
