@@ -30,6 +30,8 @@ type IsolationOptions struct {
 	Hang time.Duration
 	// Jobs is how many jobs are enqueued for it.
 	Jobs int
+	// Queues is how many quick queues share the rate, each with a worker of its own.
+	Queues int
 }
 
 // IsolationReport is the result of RunIsolation.
@@ -38,6 +40,7 @@ type IsolationReport struct {
 	Phase    time.Duration      `json:"phase_ns"`
 	Hang     time.Duration      `json:"hang_ns"`
 	Jobs     int                `json:"hanging_jobs"`
+	Queues   int                `json:"quick_queues"`
 	CPUs     int                `json:"cpus"`
 	Go       string             `json:"go"`
 	Settings []IsolationSetting `json:"settings"`
@@ -72,7 +75,6 @@ type Latency struct {
 }
 
 const (
-	quickQueue    = "bench-quick"
 	hangingWorker = "hanging"
 	// isolationShards is the shard count of a new store.
 	isolationShards = 64
@@ -97,16 +99,19 @@ type setting struct {
 	times []time.Duration // of all rounds
 }
 
-// RunIsolation measures the latency of a quick queue on three servers at once:
-// alone, beside a queue whose worker hangs in another shard, and in the same
-// one. Their jobs arrive by turns, milliseconds apart, so that what else the
+// quickQueue is one of the queues whose jobs are measured.
+func quickQueue(i int) string { return "bench-quick-" + strconv.Itoa(i) }
+
+// RunIsolation measures the latency of quick queues on three servers at once:
+// alone, beside a queue whose worker hangs, in another shard than the first of
+// them, and in the same one. Their jobs arrive by turns, milliseconds apart, so that what else the
 // machine does disturbs all three alike: the slowest hundredth is mostly that.
 func RunIsolation(ctx context.Context, o IsolationOptions) (*IsolationReport, error) {
 	secret := webhook.NewSecret().Reveal()
 	b := &isolation{IsolationOptions: o, settings: []*setting{
 		{IsolationSetting: IsolationSetting{Name: "alone"}},
-		{IsolationSetting: IsolationSetting{Name: "hanging, other shard", Queue: queueBeside(quickQueue, isolationShards, false)}},
-		{IsolationSetting: IsolationSetting{Name: "hanging, same shard", Queue: queueBeside(quickQueue, isolationShards, true)}},
+		{IsolationSetting: IsolationSetting{Name: "hanging, other shard", Queue: queueBeside(quickQueue(0), isolationShards, false)}},
+		{IsolationSetting: IsolationSetting{Name: "hanging, same shard", Queue: queueBeside(quickQueue(0), isolationShards, true)}},
 	}}
 	for _, p := range []**process{&b.quick, &b.hanging} {
 		var err error
@@ -141,11 +146,13 @@ func queueBeside(queue string, shards int, same bool) string {
 
 // prepare registers the workers and has the hanging queue hang.
 func (b *isolation) prepare(ctx context.Context, s *setting, secret string) error {
-	_, err := s.api.PutWorker(ctx, "quick", client.WorkerConfig{
-		URL: b.quick.url + "/timed", Queues: []string{quickQueue}, SigningSecret: secret,
-	})
-	if err != nil {
-		return err
+	for i := range b.Queues {
+		_, err := s.api.PutWorker(ctx, fmt.Sprintf("quick-%d", i), client.WorkerConfig{
+			URL: b.quick.url + "/timed", Queues: []string{quickQueue(i)}, SigningSecret: secret,
+		})
+		if err != nil {
+			return err
+		}
 	}
 	if s.Queue == "" {
 		return nil
@@ -206,7 +213,7 @@ func (b *isolation) run(ctx context.Context) (*IsolationReport, error) {
 		}
 	}
 	report := &IsolationReport{
-		Rate: b.Rate, Phase: b.Phase, Hang: b.Hang, Jobs: b.Jobs, CPUs: runtime.NumCPU(), Go: runtime.Version(),
+		Rate: b.Rate, Phase: b.Phase, Hang: b.Hang, Jobs: b.Jobs, Queues: b.Queues, CPUs: runtime.NumCPU(), Go: runtime.Version(),
 	}
 	for _, s := range b.settings {
 		s.P50, s.P99 = quantile(s.times, 0.5), quantile(s.times, 0.99)
@@ -287,7 +294,7 @@ func (b *isolation) arrive(ctx context.Context, first int, name string, length t
 		}
 		k := inTurn(i, len(b.settings))
 		all.Go(func() {
-			if err := b.settings[k].single(ctx, timedJob(first+k, time.Now())); err != nil {
+			if err := b.settings[k].single(ctx, timedJob(quickQueue(i/len(b.settings)%b.Queues), first+k, time.Now())); err != nil {
 				cancel(err)
 			}
 		})
@@ -301,12 +308,12 @@ func (b *isolation) arrive(ctx context.Context, first int, name string, length t
 // the first has woken.
 func inTurn(i, n int) int { return (i + i/n) % n }
 
-func timedJob(phase int, sent time.Time) []byte {
+func timedJob(queue string, phase int, sent time.Time) []byte {
 	payload, err := json.Marshal(timed{phase, sent.UnixNano()})
 	if err != nil {
 		panic(err) // two numbers can always be written
 	}
-	return jobBody(nil, quickQueue, "", payload)
+	return jobBody(nil, queue, "", payload)
 }
 
 // delivered returns the times of a phase's jobs once all of them have arrived.
