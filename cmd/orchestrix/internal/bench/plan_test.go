@@ -74,10 +74,10 @@ func TestTimedJob(t *testing.T) {
 		Queue   string
 		Payload timed
 	}
-	if err := json.Unmarshal(timedJob(7, sent), &got); err != nil {
+	if err := json.Unmarshal(timedJob("q", 7, sent), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Queue != quickQueue || got.Payload != (timed{Phase: 7, Sent: sent.UnixNano()}) {
+	if got.Queue != "q" || got.Payload != (timed{Phase: 7, Sent: sent.UnixNano()}) {
 		t.Errorf("%+v", got)
 	}
 }
