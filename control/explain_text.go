@@ -92,6 +92,7 @@ var endings = map[string]string{
 	"cancelled":                      "it was cancelled: run it again with retry",
 	"expired":                        "its expires_at passed before an attempt could start: run it again with retry",
 	string(job.ReasonPurged):         "its queue was purged: run it again with retry",
+	string(job.ReasonReplaced):       "a job with the same content has taken its place: see its replaced_by",
 	string(job.ReasonMaxAttempts):    "as many attempts failed as its policy allows: see its attempts, and run it again with retry",
 	string(job.ReasonMaxDuration):    "its next attempt would have begun after its policy's max_duration: see its attempts, and run it again with retry",
 	string(job.ReasonNoRetry):        "its worker refused it for good (orchestrix-no-retry): see its last answer",

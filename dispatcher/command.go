@@ -16,9 +16,12 @@ func (m *machine) onInboxRead(now time.Time, ev inboxRead) {
 	for i := range ev.Commands {
 		c := &ev.Commands[i]
 		m.next.Consumed = append(m.next.Consumed, c.Seq)
-		if it := m.jobs[c.ID]; it != nil {
+		switch it := m.jobs[c.ID]; {
+		case c.Kind == store.CommandReplace:
+			m.replace(now, c, it)
+		case it != nil:
 			m.commandKnown(now, c, it)
-		} else if c.Entry != nil {
+		case c.Entry != nil:
 			m.commandStored(now, c)
 		}
 	}
@@ -125,6 +128,9 @@ func redriven(old *job.Job, now time.Time) *job.Job {
 	j.Failures, j.Losses = 0, 0
 	j.StartedAt, j.FinishedAt = time.Time{}, time.Time{}
 	j.Blocks = false
+	if j.Unique != nil {
+		j.Unique = j.Unique.Replaced(job.ID{})
+	}
 	if j.Expired(now) {
 		j.ExpiresAt = time.Time{} // who redrives it wants it to run
 	}

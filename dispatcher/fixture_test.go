@@ -45,7 +45,16 @@ type fixture struct {
 
 func (f *fixture) Take(store.Lane, *store.Entry) bool { return !f.refuse }
 func (f *fixture) Grew(store.Lane)                    {}
-func (f *fixture) Drop(e *store.Entry)                { f.dropped = append(f.dropped, e) }
+
+// ReleaseTime is a day after the job's end, where it has an idempotency key.
+func (f *fixture) ReleaseTime(j *job.Job) (at time.Time) {
+	if j.IdempotencyKey != "" {
+		at = j.FinishedAt.Add(24 * time.Hour)
+	}
+	return at
+}
+
+func (f *fixture) Drop(e *store.Entry) { f.dropped = append(f.dropped, e) }
 
 // Pass keeps what the window has no room for.
 func (f *fixture) Pass(l store.Lane, e *store.Entry) { f.lanes[l] = append(f.lanes[l], e) }

@@ -186,7 +186,9 @@ func (l *loop) await(ctx context.Context, events []event, timer, renew <-chan ti
 		case <-timer:
 			return events, nil
 		case err := <-l.outcomes:
-			return append(events, committed{}), err
+			// What was enqueued before a command that the commit has answered is told
+			// first: the machine would take it for news of what it has forgotten.
+			return append(l.collect(events), committed{}), err
 		case <-renew:
 			if err := l.renew(ctx); err != nil {
 				return nil, err

@@ -113,8 +113,9 @@ type attemptKey struct {
 	attempt int
 }
 
-// feed hands out what stands in the lanes. It is in memory and answers at once;
-// store.Owner is what it is outside tests, and says what the methods promise.
+// feed hands out what stands in the lanes, and knows when a key is free again. It
+// is in memory and answers at once; store.Owner is what it is outside tests, and
+// says what the methods promise.
 type feed interface {
 	Take(store.Lane, *store.Entry) bool
 	Pass(store.Lane, *store.Entry)
@@ -122,6 +123,7 @@ type feed interface {
 	Return(store.Lane, []*store.Entry)
 	Grew(store.Lane)
 	Drop(*store.Entry)
+	ReleaseTime(*job.Job) time.Time
 }
 
 // newMachine returns the machine of a shard whose next commit has that number.
@@ -357,6 +359,7 @@ func (m *machine) onCommitted(now time.Time) {
 		}
 		if j.Status.Terminal() {
 			m.noteFinished(now, j)
+			m.setTimer(m.feed.ReleaseTime(j))
 		} else {
 			m.setTimer(j.Due)
 		}
@@ -370,6 +373,9 @@ func (m *machine) onCommitted(now time.Time) {
 		}
 	}
 	m.onTrimmed(c.commit.Trim)
+	for _, j := range c.commit.Replace {
+		m.onReplaced(j)
+	}
 	for _, e := range c.commit.Promote {
 		if e.Job.Ordered {
 			m.lookAt(m.queue(e.Job.Queue), e.Job.Key)

@@ -262,6 +262,33 @@ func TestConfigurationIsLive(t *testing.T) {
 	}
 }
 
+// A command may be read before the machine is told of the job that it is about.
+func TestCommandBeforeItsJobArrives(t *testing.T) {
+	t.Parallel()
+	f := started(t, config("a"))
+	e := f.entry()
+	f.send(store.CommandCancel, e)
+	f.step(arrived{[]*store.Entry{e}})
+	f.rest()
+	if len(f.pushes) > 0 {
+		t.Error("a cancelled job is pushed")
+	}
+	if j := f.last(e.Job.ID); j.Status != job.Cancelled {
+		t.Errorf("it is %s", j.Status)
+	}
+}
+
+// What is free again only later is seen to in time, also where nothing else happens.
+func TestReleaseIsWokenFor(t *testing.T) {
+	t.Parallel()
+	f := startedForLong(t, config("a"))
+	f.arrive(f.entry(func(j *job.Job) { j.IdempotencyKey = "i" }))
+	p := f.answered(succeeded)
+	if want := f.ReleaseTime(f.last(p.Entry.Job.ID)); !f.wake.Equal(want) {
+		t.Errorf("it wakes at %s, the idempotency key is free at %s", f.wake, want)
+	}
+}
+
 // TestCommands: what each command does to a job in each state.
 func TestCommands(t *testing.T) {
 	t.Parallel()

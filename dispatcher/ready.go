@@ -199,7 +199,9 @@ func (m *machine) onArrived(entries []*store.Entry) {
 		}
 		l := q.lane(id)
 		in := l.keys[e.Job.Key]
-		switch {
+		switch it := m.jobs[e.Job.ID]; {
+		case it != nil && it.state == itemSettling:
+			m.feed.Pass(id, e) // a command has found it first: what it was is found stale
 		case (in != nil && in.behind) || q.barsKey(e.Job.Key, m.now):
 			m.feed.PassKey(id, e)
 			m.fallBehind(l, e.Job.Key)
@@ -304,7 +306,7 @@ func (m *machine) onTimersRead(now time.Time, ev timersRead) {
 		switch {
 		case t.Kind == store.TimerExpire:
 			m.expireFired(now, t)
-		case t.Kind == store.TimerRelease || t.Entry == nil:
+		case t.Kind == store.TimerRelease || t.Kind == store.TimerUnlock || t.Entry == nil:
 			m.next.TimersDone = append(m.next.TimersDone, *t)
 		case m.jobs[t.ID] == nil && t.Entry.Job.Ordered:
 			m.addDueOrdered(t.Entry)

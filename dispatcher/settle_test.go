@@ -447,3 +447,25 @@ func TestClaimsAreDoneWithTheirLast(t *testing.T) {
 		t.Errorf("claims: %v", f.m.claims)
 	}
 }
+
+// A lost push that is waited for may be cancelled, and its key be limited only then:
+// at its deadline the key is free all the same.
+func TestCancelledLostPushGivesBackItsKey(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, limited(Queue{Concurrency: 10, LostWaits: true}))
+	e := f.entry(func(j *job.Job) { j.Key = "k" })
+	f.step(recovered{Claims: []store.Claim{{Number: 1, Entries: []store.ClaimEntry{
+		{Entry: e, Attempt: 1, Worker: "w", Started: f.now, Deadline: f.now.Add(time.Second)},
+	}}}})
+	f.send(store.CommandCancel, e)
+	f.rest()
+	f.reconfigure(func(c *Config) { c.DefaultQueue.KeyConcurrency = 2; c.Queues = nil })
+	if live := f.m.keyLive("q", "k"); len(live.InFlight) != 1 {
+		t.Errorf("until its deadline it is in flight: %+v", live)
+	}
+	f.pass(time.Second)
+	if k := f.m.queues["q"].byKey["k"]; k != nil {
+		t.Errorf("after it the key is held by %d pushes", k.inFlight)
+	}
+	f.empty()
+}

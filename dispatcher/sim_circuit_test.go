@@ -161,10 +161,10 @@ func (s *sim) bookCircuits() {
 	}
 }
 
-// forgetCircuits forgets the circuits of workers that do not serve a queue now:
-// whoever takes a worker from a queue and gives it back begins anew.
-func (s *sim) forgetCircuits() {
-	serves := s.serves()
+// forgetCircuits forgets the circuits of workers that do not serve a queue by a
+// configuration: whoever takes a worker from a queue and gives it back begins anew.
+func (s *sim) forgetCircuits(cfg *Config) {
+	serves := servesBy(cfg)
 	for queue := range 3 {
 		for worker := range 3 {
 			queue, name := queueName(queue), fmt.Sprintf("w%d", worker)

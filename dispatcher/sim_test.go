@@ -106,6 +106,7 @@ type sim struct {
 	left      map[string]time.Time          // until when a worker on a queue is to be left alone
 	healing   bool
 	busy      bool
+	unique    simUnique
 	versions  uint64
 	failure   error
 }
@@ -114,8 +115,8 @@ type sim struct {
 type simJob struct {
 	job      *job.Job
 	runNow   bool
-	place    int // of an ordered job among all
-	redriven bool
+	place    int  // of an ordered job among all
+	late     bool // a commit has given it its place
 	deleted  bool
 	terminal map[int]int // how often it became terminal, by incarnation
 }
@@ -147,7 +148,7 @@ func (s *sim) takeTurn(j *job.Job) {
 
 // endTurn notes the durable state of an ordered job.
 func (s *sim) endTurn(j *job.Job) {
-	s.known[j.ID].redriven = j.Incarnation > 0
+	s.known[j.ID].late = s.known[j.ID].late || j.Incarnation > 0
 	switch {
 	case j.Status == job.Waiting:
 		s.takeTurn(j)
@@ -162,14 +163,14 @@ func (s *sim) endTurn(j *job.Job) {
 // again takes its place only where nobody else's turn has come yet, and a place
 // that a commit gave may be that of a time before the simulator was told.
 func (s *sim) checkTurn(j *job.Job) {
-	if s.known[j.ID].redriven {
+	if s.known[j.ID].late {
 		return
 	}
 	for _, id := range s.turns[keyOf(j)] {
 		if id == j.ID || !j.Ordered {
 			return
 		}
-		if !s.known[id].redriven {
+		if !s.known[id].late {
 			s.fail("job %s was claimed, the turn of its key is that of %s of %v", j.ID, id, s.turns[keyOf(j)])
 		}
 	}
@@ -231,6 +232,7 @@ func newSim(seed uint64, logf func(string, ...any)) *sim {
 		known: make(map[job.ID]*simJob), inFlight: make(map[attemptKey]*simPush), pushed: make(map[attemptKey]bool), starts: make(map[string][]time.Time),
 		turns: make(map[laneKey][]job.ID), asked: make(map[attemptKey]throttling), left: make(map[string]time.Time),
 		open: make(map[string]map[string]circuit), probes: make(map[string]attemptKey), closed: make(map[string]bool), absences: make(map[string]int),
+		unique: simUnique{holders: make(map[string]job.ID)},
 	}
 	s.eng = model.New(1, func() time.Time { return s.now })
 	s.store = store.New(s.eng, store.IdempotencyTTL(time.Minute))
@@ -300,7 +302,7 @@ func (s *sim) config() *Config {
 func (s *sim) reconfigure() {
 	s.cfg = s.config()
 	s.forgetThrottling()
-	s.forgetCircuits()
+	s.forgetCircuits(s.cfg)
 	for _, w := range s.cfg.Workers {
 		s.logf("  worker %s of %v resumed %s circuit %+v", w.Name, w.Queues, w.Resumed, w.Circuit)
 	}
@@ -387,6 +389,7 @@ func (s *sim) act() {
 		s.advance()
 	case n < 84:
 		s.command()
+		s.lookAgain()
 	case n < 88:
 		s.reconfigure()
 	case n < 90:
@@ -431,13 +434,8 @@ func (s *sim) enqueue() {
 		results, err = s.store.Enqueue(context.Background(), 0, jobs)
 	}
 	s.must(err)
-	for _, r := range results {
-		if _, ok := s.known[r.Job.ID]; ok || r.Conflict {
-			continue
-		}
-		s.known[r.Job.ID] = &simJob{job: r.Job, terminal: make(map[int]int)}
-		s.ids = append(s.ids, r.Job.ID)
-		s.takeTurn(r.Job)
+	for _, j := range s.enqueued(jobs, results) {
+		s.takeTurn(j)
 	}
 }
 
@@ -475,7 +473,9 @@ func (s *sim) newJob() store.NewJob {
 		payload = append(payload, make([]byte, s.rng.IntN(maxSimPayload-2))...)
 		j.PayloadSize = len(payload)
 	}
-	return store.NewJob{Job: j, Payload: payload}
+	nj := store.NewJob{Job: j, Payload: payload}
+	s.someUnique(&nj)
+	return nj
 }
 
 const maxSimPayload = 4 << 10
@@ -571,6 +571,9 @@ func (s *sim) finishCommit() {
 		}
 		err := s.owner.Commit(context.Background(), s.commit)
 		s.eng.Fail, s.eng.Ambiguous = nil, nil
+		if s.silent {
+			s.bookLocks(s.commit)
+		}
 		if errors.Is(err, store.ErrUnavailable) {
 			return // tried again later
 		}
@@ -587,6 +590,11 @@ func (s *sim) finishCommit() {
 
 // booked notes what a durable commit settled and deleted.
 func (s *sim) booked() {
+	s.bookLocks(s.commit)
+	for _, j := range s.commit.Replace {
+		s.takeTurn(j)
+		s.known[j.ID].late = true
+	}
 	for i := range s.commit.Settle {
 		j := s.commit.Settle[i].Job
 		k := s.known[j.ID]
@@ -659,9 +667,11 @@ func (s *sim) checkThrottling(c *store.ClaimEntry) {
 }
 
 // serves says which workers serve which queues by the newest configuration.
-func (s *sim) serves() map[string]bool {
+func (s *sim) serves() map[string]bool { return servesBy(s.cfg) }
+
+func servesBy(cfg *Config) map[string]bool {
 	serves := make(map[string]bool)
-	for _, w := range s.cfg.Workers {
+	for _, w := range cfg.Workers {
 		for _, q := range w.Queues {
 			serves[onQueue(q, w.Name)] = true
 		}
@@ -731,6 +741,9 @@ func (s *sim) command() {
 	var commands []store.Command
 	for n := 1 + s.rng.IntN(2)*s.rng.IntN(8); n > 0; n-- {
 		id := s.ids[s.rng.IntN(len(s.ids))]
+		if s.chance(3) { // the newest jobs, of which the machine may know nothing yet
+			id = s.ids[max(0, len(s.ids)-1-s.rng.IntN(6))]
+		}
 		commands = append(commands, store.Command{Kind: kind, ID: id, Incarnation: s.rng.IntN(3)})
 		if kind == store.CommandRunNow || kind == store.CommandRetry {
 			s.known[id].runNow = true
@@ -738,6 +751,10 @@ func (s *sim) command() {
 	}
 	_, err := s.store.SendAll(context.Background(), commands[0].ID.Shard(), commands)
 	s.must(err)
+	if s.chance(3) { // what was posted for an earlier command finds this one too
+		s.events = slices.Insert(s.events, 0, event(inboxGrew{}))
+		return
+	}
 	s.post(inboxGrew{})
 }
 
@@ -758,11 +775,25 @@ func (s *sim) crash() {
 	s.start()
 }
 
-// step steps the machine with all that was posted, answers its reads, and
+// posted returns how many events reach the machine now; sometimes others were posted
+// only while the step was under way. A configuration is live when it is posted.
+func (s *sim) posted() int {
+	n := len(s.events)
+	if s.healing || !s.chance(6) {
+		return n
+	}
+	for n = s.rng.IntN(n + 1); slices.ContainsFunc(s.events[n:], func(ev event) bool { _, ok := ev.(configured); return ok }); {
+		n++
+	}
+	return n
+}
+
+// step steps the machine with what was posted, answers its reads, and
 // checks its effects.
 func (s *sim) step(first ...event) {
-	events := append(first, s.events...)
-	s.events = nil
+	n := s.posted()
+	events := append(first, s.events[:n]...)
+	s.events = s.events[n:]
 	for _, ev := range events {
 		s.logf("%s %T %+v", s.now.Format(time.DateTime), ev, ev)
 	}
@@ -771,6 +802,9 @@ func (s *sim) step(first ...event) {
 		// the same step, it is not said whether it was.
 		reconfigured := slices.ContainsFunc(events, func(ev event) bool { _, ok := ev.(configured); return ok })
 		for _, ev := range events {
+			if c, ok := ev.(configured); ok {
+				s.forgetCircuits(c.Config) // once more: a commit may have been made since it was posted
+			}
 			if p, ok := ev.(pushed); ok {
 				for _, r := range p.Results {
 					s.noteProbe(&r)
@@ -939,7 +973,7 @@ func (s *sim) checkCommit(c *store.Commit) {
 	if s.commit != nil {
 		s.fail("two commits at a time")
 	}
-	s.commit, s.applied = c, false
+	s.commit, s.applied, s.unique.told = c, false, false
 	for _, e := range c.Promote {
 		s.logf("  promote %s %v", e.Job.ID, store.LaneOf(e.Job))
 	}
@@ -1072,11 +1106,13 @@ func (s *sim) heal() {
 			return
 		}
 		s.finishCommit()
+		s.lookAgain()
 		s.answer()
 		s.step()
 		if s.commit == nil && len(s.inFlight) == 0 && len(s.events) == 0 {
-			if s.allEnded() {
+			if s.allEnded() && len(s.m.ghosts) == 0 { // a job that was cancelled may still be waited for
 				s.checkEnd()
+				s.runOut()
 				return
 			}
 			if s.wake.IsZero() {

@@ -40,6 +40,9 @@ type Job struct {
 	// Retry overrides the queue's and the server's policy field by field.
 	Retry          Policy
 	IdempotencyKey string
+	// Unique is set on a job that may hold the unique lock on its content. It is
+	// shared by copies of the Job, and never changed.
+	Unique *Unique
 	// Ordered says that the jobs of its key run one after the other, in the order
 	// in which they were enqueued.
 	Ordered bool

@@ -134,6 +134,7 @@ const (
 	ReasonExpired          Reason = "expired"           // expires_at passed
 	ReasonCancelled        Reason = "cancelled"         // asked by a client
 	ReasonPurged           Reason = "purged"            // its queue was purged
+	ReasonReplaced         Reason = "replaced"          // a job with the same content has taken its place
 	ReasonLost             Reason = "lost"              // its node died
 	ReasonPoison           Reason = "poison"            // its node died MaxLosses times in a row
 	ReasonShutdown         Reason = "shutdown"          // aborted by a node that left

@@ -102,6 +102,7 @@ func appendUncounted(b []byte, j *job.Job) []byte {
 	b = appendPolicy(b, &j.Retry)
 	b = appendText(b, fieldIdempotencyKey, j.IdempotencyKey)
 	b = appendTurn(b, j)
+	b = appendUnique(b, j.Unique)
 	b = appendTime(b, fieldCreatedAt, j.CreatedAt)
 	b = appendTime(b, fieldRunAt, j.RunAt)
 	b = appendTime(b, fieldExpiresAt, j.ExpiresAt)
@@ -261,6 +262,8 @@ func decodeJobField(j *job.Job, f *fields) {
 		j.IdempotencyKey = f.text()
 	case fieldTurn:
 		decodeTurn(j, f)
+	case fieldUnique:
+		decodeUnique(j, f)
 	case fieldAttempts:
 		decodeAttempt(j, f)
 	default:

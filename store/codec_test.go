@@ -42,7 +42,22 @@ func drawJob(t *rapid.T) *job.Job {
 		Incarnation: number.Draw(t, "incarnation"), Attempt: number.Draw(t, "attempt"), Failures: number.Draw(t, "failures"),
 		Losses: number.Draw(t, "losses"), Due: drawTime(t, "due"), StartedAt: drawTime(t, "started"), FinishedAt: drawTime(t, "finished"),
 		Attempts: rapid.SliceOfN(rapid.Custom(drawAttempt), 0, 3).Draw(t, "attempts"),
+		Unique:   drawUnique(t),
 	}
+}
+
+func drawUnique(t *rapid.T) *job.Unique {
+	if rapid.Bool().Draw(t, "not unique") {
+		return nil
+	}
+	u := &job.Unique{
+		Until: job.UniqueUntil(rapid.String().Draw(t, "until")), TTL: job.Duration(rapid.Int64().Draw(t, "ttl")),
+		OnConflict: job.UniqueConflict(rapid.String().Draw(t, "on conflict")),
+		By:         rapid.SliceOfN(rapid.SampledFrom([]job.UniquePart{job.PartType, job.PartKey, job.PartPayload}), 0, 3).Draw(t, "by"),
+	}
+	copy(u.Digest[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "digest"))
+	copy(u.ReplacedBy[:], rapid.SliceOfN(rapid.Byte(), 0, idLength).Draw(t, "replaced by"))
+	return u
 }
 
 func turnMax(ordered bool) uint64 {

@@ -97,10 +97,20 @@ func (o *Owner) encode(ctx context.Context, p *pendingCommit) error {
 	for _, n := range c.ClaimsDone {
 		b.deleteNumber(spaceClaim, n)
 	}
+	for _, j := range c.Replace {
+		b.putNew(j)
+		if first := FirstTimer(j); !first.IsZero() {
+			o.timers.put(first)
+		}
+	}
 	if err := b.putLimits(c.Limits); err != nil {
 		return err
 	}
-	free, err := o.encodeDone(ctx, b, c)
+	gone, err := o.deletable(ctx, c)
+	if err != nil {
+		return err
+	}
+	free, err := o.encodeDone(ctx, b, c, gone)
 	if err != nil {
 		return err
 	}
@@ -114,6 +124,7 @@ func (o *Owner) encode(ctx context.Context, p *pendingCommit) error {
 		b.delete(f.Key)
 		b.closeGroup()
 	}
+	b.encodeLocks(c, gone)
 	return nil
 }
 
@@ -207,7 +218,7 @@ func (o *Owner) encodeEnd(b *batch, s *Settle) {
 			b.delete(b.timerKey(j.ExpiresAt, TimerExpire, j.ID))
 		}
 		if j.IdempotencyKey != "" {
-			at := o.releaseTime(j)
+			at := o.ReleaseTime(j)
 			start := len(b.buf)
 			b.buf = appendRelease(b.buf, j)
 			value := b.since(start)
@@ -220,7 +231,14 @@ func (o *Owner) encodeEnd(b *batch, s *Settle) {
 	}
 }
 
-func (o *Owner) releaseTime(j *job.Job) time.Time { return j.FinishedAt.Add(o.store.ttl) }
+// ReleaseTime returns when the idempotency key of a job that has ended is free
+// again; zero where it has none.
+func (o *Owner) ReleaseTime(j *job.Job) time.Time {
+	if j.IdempotencyKey == "" {
+		return time.Time{}
+	}
+	return j.FinishedAt.Add(o.store.ttl)
+}
 
 // applied brings what is in memory up to what is stored now.
 func (o *Owner) applied(p *pendingCommit, result engine.Result) {
@@ -242,7 +260,7 @@ func (o *Owner) applied(p *pendingCommit, result engine.Result) {
 	if !result.Repeated {
 		firstSeq = result.Groups[p.main].FirstSeq
 	}
-	t.promoted(p.commit.Promote, firstSeq, uint64(len(p.batch.groups[p.main].Stamped)))
+	t.promoted(p.commit, firstSeq, uint64(len(p.batch.groups[p.main].Stamped)))
 	o.retain.settled(p.commit.Settle)
 	o.turns.settled(p.commit.Settle)
 }

@@ -27,6 +27,10 @@ const (
 // error some of the jobs may be stored, and where the error is ErrUnavailable
 // or of the context, it is not known which.
 //
+// A job that is Unique takes the lock on its content; where another has it,
+// nothing is stored, whatever its OnConflict: that is for the caller to carry out.
+// Its idempotency key is looked at first.
+//
 // A job with a Backlog is stored only where there is room for it: see Backlog.
 func (s *Store) Enqueue(ctx context.Context, shard int, jobs []NewJob) ([]Enqueued, error) {
 	if err := s.checkNew(shard, jobs); err != nil {
@@ -88,21 +92,39 @@ type enqueueCall struct {
 	err     error
 }
 
-// unit is what is stored by one group: one job with an idempotency key, or a
-// run of jobs without.
+// unit is what is stored by one group: one job that has a key of its own (see
+// NewJob.keyed), or a run of jobs without.
 type unit struct {
 	call     *enqueueCall
 	first, n int
 	group    int // in the call's batch
-	holder   string
+}
+
+// keyed reports whether what is stored already may forbid to store the job: it has
+// an idempotency key, or is unique.
+func (nj *NewJob) keyed() bool { return nj.Job.IdempotencyKey != "" || nj.Job.Unique != nil }
+
+// guards are the conditions of the unit's group: that its key is free, of a job with
+// an idempotency key; that its record is not there and the lock is free, of a unique
+// one; else that the first record is not there. Which is which the first byte of
+// their keys tells.
+func (u unit) guards() []engine.Guard { return u.call.batch.groups[u.group].Guards }
+
+// keys calls f with each key that another unit may also want.
+func (u unit) keys(f func(key []byte)) {
+	for _, g := range u.guards() {
+		if g.Key[0] != spaceJob {
+			f(g.Key)
+		}
+	}
 }
 
 func newCall(jobs []NewJob, results []Enqueued) *enqueueCall {
 	c := &enqueueCall{jobs: jobs, results: results, batch: newBatch(), turn: make(chan bool, 1)}
 	for first := 0; first < len(jobs); {
 		n := 1
-		if jobs[first].Job.IdempotencyKey == "" {
-			for first+n < len(jobs) && jobs[first+n].Job.IdempotencyKey == "" {
+		if !jobs[first].keyed() {
+			for first+n < len(jobs) && !jobs[first+n].keyed() {
 				n++
 			}
 		}
@@ -123,25 +145,49 @@ func (c *enqueueCall) unit(first, n int) unit {
 	u := unit{call: c, first: first, n: n}
 	b := c.batch
 	for i := range c.jobs[first : first+n] {
-		c.encode(&c.jobs[first+i])
+		nj := &c.jobs[first+i]
+		b.putNew(nj.Job)
+		b.put(b.idKey(spacePayload, nj.Job.ID), nj.Payload)
 	}
-	guarded := b.puts[b.firstPut].Key
-	if j := c.jobs[first].Job; j.IdempotencyKey != "" {
-		guarded = b.idempotencyKey(j)
-		u.holder = string(guarded)
-		start := len(b.buf)
-		b.buf = appendHolder(b.buf, holder{j.ID, c.jobs[first].Digest})
-		b.put(guarded, b.since(start))
+	nj := &c.jobs[first]
+	record := engine.Guard{Key: b.puts[b.firstPut].Key}
+	switch {
+	case nj.Job.Unique != nil:
+		b.guardUnique(nj, record)
+	case nj.Job.IdempotencyKey != "":
+		b.guards = []engine.Guard{{Key: b.putHolder(nj)}}
+	default:
+		b.guards = []engine.Guard{record}
 	}
-	b.guards = []engine.Guard{{Key: guarded}}
 	u.group = b.closeGroup()
 	return u
 }
 
-func (c *enqueueCall) encode(nj *NewJob) {
-	b, j := c.batch, nj.Job
+// guardUnique gives a unique job its keys. Its record is looked at before them: the
+// lock, and in the end the idempotency key too, may be another's when an earlier try
+// is repeated.
+func (b *batch) guardUnique(nj *NewJob, record engine.Guard) {
+	b.guards = []engine.Guard{record}
+	if nj.Job.IdempotencyKey != "" {
+		b.guards = append(b.guards, engine.Guard{Key: b.putHolder(nj)})
+	}
+	lock := b.uniqueKey(nj.Job)
+	b.put(lock, nj.Job.ID[:])
+	b.guards = append(b.guards, engine.Guard{Key: lock})
+}
+
+// putHolder gives a job its idempotency key, and returns the key.
+func (b *batch) putHolder(nj *NewJob) []byte {
+	key := b.idempotencyKey(nj.Job)
+	start := len(b.buf)
+	b.buf = appendHolder(b.buf, holder{nj.Job.ID, nj.Digest})
+	b.put(key, b.since(start))
+	return key
+}
+
+// putNew puts all of a new job but its payload and the keys that it holds.
+func (b *batch) putNew(j *job.Job) {
 	b.put(b.idKey(spaceJob, j.ID), b.recordNew(j))
-	b.put(b.idKey(spacePayload, j.ID), nj.Payload)
 	b.putStatus(j, job.Waiting)
 	if j.Key != "" {
 		b.put(b.queueKey(j), nil)
@@ -149,12 +195,25 @@ func (c *enqueueCall) encode(nj *NewJob) {
 	if !j.ExpiresAt.IsZero() {
 		b.put(b.timerKey(j.ExpiresAt, TimerExpire, j.ID), nil)
 	}
+	if end := j.UniqueEnd(); !end.IsZero() {
+		b.put(b.timerKey(end, TimerUnlock, j.ID), nil)
+	}
 	if delayed(j) {
 		b.putDue(j)
 	}
 	if inLane(j) {
 		b.putLane(j)
 	}
+}
+
+// FirstTimer returns when the first timer of a new job fires; zero where it has
+// none.
+func FirstTimer(j *job.Job) time.Time {
+	first := earliest(j.ExpiresAt, j.UniqueEnd())
+	if delayed(j) {
+		first = earliest(first, j.Due)
+	}
+	return first
 }
 
 // inLane reports whether a new job gets a place in its lane. An ordered one has
@@ -197,35 +256,41 @@ func (s *Store) applyAll(ctx context.Context, shard int, calls []*enqueueCall) (
 	return nil, nil
 }
 
-// split sets aside the units whose idempotency key an earlier one has: guards
-// see the state before the batch, so both would be stored. In the next round
-// the twin finds the first.
+// split sets aside the units that want a key which an earlier one wants too:
+// guards see the state before the batch, so both would be stored. In the next
+// round the twin finds the first.
 func split(units []unit) (round, twins []unit) {
 	seen := map[string]bool{}
 	for i, u := range units {
-		if u.holder == "" {
-			continue
-		}
-		if seen[u.holder] {
+		if u.seen(seen) {
 			return splitAt(units, i, seen)
 		}
-		seen[u.holder] = true
 	}
 	return units, nil
 }
 
 func splitAt(units []unit, i int, seen map[string]bool) (round, twins []unit) {
-	round = append(round, units[:i]...)
-	for _, u := range units[i:] {
-		switch {
-		case u.holder != "" && seen[u.holder]:
+	round, twins = append(round, units[:i]...), append(twins, units[i])
+	for _, u := range units[i+1:] {
+		if u.seen(seen) {
 			twins = append(twins, u)
-		default:
-			seen[u.holder] = u.holder != ""
+		} else {
 			round = append(round, u)
 		}
 	}
 	return round, twins
+}
+
+// seen notes the unit's keys, and reports whether one of them was noted before.
+func (u unit) seen(keys map[string]bool) (twin bool) {
+	u.keys(func(key []byte) {
+		if keys[string(key)] {
+			twin = true
+			return
+		}
+		keys[string(key)] = true
+	})
+	return twin
 }
 
 func (s *Store) applyRound(ctx context.Context, shard int, units []unit) (again []unit, err error) {
@@ -243,7 +308,7 @@ func (s *Store) applyRound(ctx context.Context, shard int, units []unit) (again 
 		switch g := &result.Groups[i]; {
 		case !g.Skipped:
 			u.stored(g.FirstSeq, &arrivals, s.enqueued != nil)
-		case u.holder != "":
+		case u.heldBy(g):
 			held = append(held, i)
 		default:
 			again, err = u.retrySkipped(g.Found, again)
@@ -258,20 +323,21 @@ func (s *Store) applyRound(ctx context.Context, shard int, units []unit) (again 
 	return s.resolveHeld(ctx, shard, units, held, result.Groups, again)
 }
 
+// heldBy reports whether a group was skipped since a key of the job is held, and
+// not since the job itself is there.
+func (u unit) heldBy(g *engine.GroupResult) bool { return u.guards()[g.Failed].Key[0] != spaceJob }
+
 // perhaps announces jobs of which it is not known whether they were stored.
 func perhaps(shard int, units []unit) Arrivals {
 	a := Arrivals{Shard: shard}
 	lanes := map[Lane]bool{}
 	for _, u := range units {
 		for _, nj := range u.call.jobs[u.first : u.first+u.n] {
-			if delayed(nj.Job) {
-				a.NextDue = earliest(a.NextDue, nj.Job.Due)
-			}
 			if l := LaneOf(nj.Job); inLane(nj.Job) && !lanes[l] {
 				lanes[l] = true
 				a.Grown = append(a.Grown, l)
 			}
-			a.NextDue = earliest(a.NextDue, nj.Job.ExpiresAt)
+			a.NextDue = earliest(a.NextDue, FirstTimer(nj.Job))
 		}
 	}
 	return a
@@ -291,9 +357,6 @@ func (u unit) stored(seq uint64, a *Arrivals, announced bool) {
 		if !announced {
 			continue
 		}
-		if delayed(nj.Job) {
-			a.NextDue = earliest(a.NextDue, nj.Job.Due)
-		}
 		if inLane(nj.Job) {
 			if len(a.Ready) == 0 {
 				a.FirstSeq = seq
@@ -301,9 +364,7 @@ func (u unit) stored(seq uint64, a *Arrivals, announced bool) {
 			a.Ready = append(a.Ready, &Entry{Job: nj.Job, Payload: nj.Payload, Place: InLane, Seq: seq})
 			seq++
 		}
-		if !nj.Job.ExpiresAt.IsZero() {
-			a.NextDue = earliest(a.NextDue, nj.Job.ExpiresAt)
-		}
+		a.NextDue = earliest(a.NextDue, FirstTimer(nj.Job))
 	}
 }
 
@@ -327,41 +388,4 @@ func (u unit) retrySkipped(found []byte, again []unit) ([]unit, error) {
 	j, err := decodeJob(u.call.jobs[u.first].Job.ID, found)
 	u.call.results[u.first] = Enqueued{Job: j}
 	return again, err
-}
-
-// resolveHeld finds what holds the idempotency keys of the held units. Where
-// the holder is gone, the unit is tried again in its place.
-func (s *Store) resolveHeld(ctx context.Context, shard int, units []unit, held []int, groups []engine.GroupResult, again []unit) ([]unit, error) {
-	if len(held) == 0 {
-		return again, nil
-	}
-	holders := make([]holder, len(held))
-	ids := make([]job.ID, len(held))
-	for i, n := range held {
-		h, err := parseHolder(groups[n].Found)
-		if err != nil {
-			return nil, err
-		}
-		holders[i], ids[i] = h, h.id
-	}
-	jobs, err := s.jobs(ctx, shard, ids)
-	if err != nil {
-		return nil, err
-	}
-	for i, n := range held {
-		u := units[n]
-		nj, j := &u.call.jobs[u.first], jobs[ids[i]]
-		switch {
-		case j == nil && ids[i] == nj.Job.ID: // stored by an earlier try, and deleted since
-			u.call.results[u.first] = Enqueued{Job: nj.Job}
-		case j == nil:
-			u.call.batch.groups[u.group].Guards[0].Value = groups[n].Found
-			again = append(again, u)
-		default:
-			same := holders[i].digest == nj.Digest
-			own := ids[i] == nj.Job.ID
-			u.call.results[u.first] = Enqueued{Job: j, Existing: same && !own, Conflict: !same && !own}
-		}
-	}
-	return again, nil
 }

@@ -95,7 +95,7 @@ func TestIdempotencyKeyOfDeletedJobIsFree(t *testing.T) {
 	overEngines(t, 1, func(t *testing.T, f *fixture) {
 		first := f.one("q", withKey("i"))
 		// As an older version might have left it: the job goes, its key stays.
-		_, err := f.engine.Apply(ctx(), 0, &engine.Batch{Groups: []engine.Group{{Deletes: [][]byte{appendIDKey(nil, spaceJob, first.ID)}}}})
+		_, err := f.engine.Apply(ctx(), 0, &engine.Batch{Groups: []engine.Group{{Deletes: [][]byte{appendIDKey(nil, spaceJob, first.ID), appendIDKey(nil, spacePayload, first.ID)}}}})
 		f.check(err)
 		second := f.job("q", withKey("i"))
 		if r := f.enqueue(second); r[0].Job != second.Job || r[0].Existing || r[0].Conflict {

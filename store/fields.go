@@ -89,6 +89,13 @@ func (f *fields) bytes() []byte {
 	return f.raw[:len(f.raw):len(f.raw)]
 }
 
+// exactly copies bytes that must be as many as there is room for.
+func (f *fields) exactly(into []byte) {
+	if copy(into, f.bytes()) != len(f.raw) || len(f.raw) != len(into) {
+		f.bad()
+	}
+}
+
 func (f *fields) text() string { return alias(f.bytes()) }
 
 // message returns a walk over the field's own fields; give it to adopt at its

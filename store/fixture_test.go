@@ -386,11 +386,12 @@ func (a *audit) checkCounts() {
 
 func (a *audit) checkPayloads() {
 	a.f.Helper()
+	asked := a.asked()
 	n := 0
 	for _, e := range a.scan(spacePayload) {
 		id, err := tailID(e.Key)
 		a.f.check(err)
-		if a.jobs[id] == nil {
+		if a.jobs[id] == nil && asked[id] == nil {
 			a.f.Fatalf("the payload of %s is left", id)
 		}
 		if !bytes.HasPrefix(e.Value, []byte("payload ")) {
@@ -398,8 +399,8 @@ func (a *audit) checkPayloads() {
 		}
 		n++
 	}
-	if n != len(a.jobs) {
-		a.f.Fatalf("%d payloads for %d jobs", n, len(a.jobs))
+	if n != len(a.jobs)+len(asked) {
+		a.f.Fatalf("%d payloads for %d jobs and %d that are asked for", n, len(a.jobs), len(asked))
 	}
 	for _, e := range a.scan(spaceResult) {
 		if id, _ := tailID(e.Key); a.jobs[id] == nil {
@@ -409,8 +410,51 @@ func (a *audit) checkPayloads() {
 	for _, e := range a.scan(spaceIdempotency) {
 		h, err := parseHolder(e.Value)
 		a.f.check(err)
-		if j := a.jobs[h.id]; j == nil || !strings.HasSuffix(string(e.Key), j.IdempotencyKey) {
+		j := a.jobs[h.id]
+		if j == nil {
+			j = asked[h.id]
+		}
+		if j == nil || !strings.HasSuffix(string(e.Key), j.IdempotencyKey) {
 			a.f.Fatalf("idempotency entry %q is held by %s: %+v", e.Key, h.id, j)
+		}
+	}
+	a.checkLocks()
+}
+
+// asked returns the jobs that are to replace others, and are not there yet.
+func (a *audit) asked() map[job.ID]*job.Job {
+	a.f.Helper()
+	asked := map[job.ID]*job.Job{}
+	for _, e := range a.scan(spaceInbox) {
+		c, err := parseCommand(e.Value)
+		a.f.check(err)
+		if c.New != nil {
+			asked[c.New.ID] = c.New
+		}
+	}
+	return asked
+}
+
+// checkLocks checks that each unique lock is held by a job that may hold it.
+func (a *audit) checkLocks() {
+	a.f.Helper()
+	claimed := map[job.ID]bool{}
+	for _, e := range a.scan(spaceClaim) {
+		entries, err := parseClaim(e.Value)
+		a.f.check(err)
+		for _, c := range entries {
+			claimed[c.id] = true
+		}
+	}
+	for _, e := range a.scan(spaceUnique) {
+		id, err := parseUniqueHolder(e.Value)
+		a.f.check(err)
+		j := a.jobs[id]
+		switch {
+		case j == nil || j.Unique == nil || !bytes.Equal(e.Key, appendUniqueKey(nil, j)):
+			a.f.Fatalf("lock %q is held by %s: %+v", e.Key, id, j)
+		case j.Unique.Until != job.UntilTTL && j.Settled(), j.Unique.Until == job.UntilStarted && claimed[id]:
+			a.f.Fatalf("the lock until %s is held by %s: %s, claimed %v", j.Unique.Until, id, j.Status, claimed[id])
 		}
 	}
 }

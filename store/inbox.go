@@ -89,5 +89,8 @@ func (o *Owner) ReadInbox(ctx context.Context, limit int) ([]Command, error) {
 	for i := range commands {
 		commands[i].Entry = standing[i].entry
 	}
+	if err := o.findHeld(ctx, commands); err != nil {
+		return nil, o.failed("read inbox", err)
+	}
 	return commands, nil
 }

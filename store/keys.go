@@ -31,6 +31,8 @@ import (
 //	q queue 0 status id           index, empty values
 //	k queue 0 key id              index of jobs with a key, empty values
 //	d queue 0 idempotency-key     the job that holds it, and its digest
+//	u queue 0 digest              the job that holds the unique lock on the content
+//	                              of that digest
 //	f queue 0 key                 the state of the limits of a queue, where key
 //	                              is empty, or of one of its keys
 //	D kind 0 name                 a document (shard 0 only)
@@ -52,6 +54,7 @@ const (
 	spaceQueueStatus = 'q'
 	spaceQueueKey    = 'k'
 	spaceIdempotency = 'd'
+	spaceUnique      = 'u'
 	spaceLimit       = 'f'
 	spaceDocument    = 'D'
 

@@ -92,7 +92,7 @@ func (l *life) enqueueSome(t *rapid.T) {
 		jobs = append(jobs, l.job(queue, func(j *job.Job) {
 			j.Key = rapid.SampledFrom([]string{"", "", "x", "y", "z\x00"}).Draw(t, "key")
 			j.Priority = rapid.SampledFrom([]job.Priority{job.High, job.Normal}).Draw(t, "priority")
-			switch rapid.IntRange(0, 5).Draw(t, "special") {
+			switch rapid.IntRange(0, 6).Draw(t, "special") {
 			case 0:
 				j.Due = j.CreatedAt.Add(2 * time.Second)
 				j.RunAt = j.Due
@@ -102,19 +102,28 @@ func (l *life) enqueueSome(t *rapid.T) {
 				j.IdempotencyKey = rapid.SampledFrom([]string{"i", "j"}).Draw(t, "idempotency")
 			case 3:
 				j.URL = "https://example.com/"
+			case 4:
+				unique(rapid.SampledFrom([]job.UniqueUntil{job.UntilStarted, job.UntilTerminal, job.UntilTTL}).Draw(t, "until"))(j)
+				j.IdempotencyKey = rapid.SampledFrom([]string{"", "", "i"}).Draw(t, "idempotency")
 			}
 		}))
 	}
 	l.fail = rapid.IntRange(0, 9).Draw(t, "ambiguous") == 0
-	_, err := l.Enqueue(ctx(), 0, jobs)
+	results, err := l.Enqueue(ctx(), 0, jobs)
 	l.fail = false
 	if errors.Is(err, ErrUnavailable) {
 		half := rapid.IntRange(0, len(jobs)-1).Draw(t, "repeated from")
 		_, err = l.Enqueue(ctx(), 0, jobs[half:])
 		l.check(err)
-		_, err = l.Enqueue(ctx(), 0, jobs)
+		results, err = l.Enqueue(ctx(), 0, jobs)
 	}
 	l.check(err)
+	for i, r := range results {
+		if r.Held && rapid.Bool().Draw(t, "replace") {
+			_, err := l.Replace(ctx(), 0, jobs[i:i+1], []job.ID{r.Job.ID})
+			l.check(err)
+		}
+	}
 }
 
 // offer offers what arrived to Take, except for what was lost.
@@ -398,7 +407,15 @@ func (l *life) inbox() {
 			return
 		}
 		c := &Commit{Consumed: []uint64{commands[0].Seq}}
-		if e := commands[0].Entry; e != nil && l.pushed[e.Job.ID] == nil {
+		e := commands[0].Entry
+		free := e != nil && l.pushed[e.Job.ID] == nil
+		switch {
+		case commands[0].Kind == CommandReplace && free && commands[0].Holds && e.Job.Status == job.Waiting:
+			l.cancel(c, e, job.Cancelled)
+			c.Replace = []*job.Job{commands[0].New}
+		case commands[0].Kind == CommandReplace:
+			c.Refuse = []*job.Job{commands[0].New}
+		case free:
 			l.answer(c, commands[0].Kind, e)
 		}
 		l.commit(c)
@@ -535,7 +552,7 @@ func (l *life) drainFinished() {
 	}
 	l.audit(0)
 	u := 0
-	for _, space := range []byte{spaceTimer, spaceClaim, spaceInbox, spaceIdempotency, spaceResult} {
+	for _, space := range []byte{spaceTimer, spaceClaim, spaceInbox, spaceIdempotency, spaceUnique, spaceResult} {
 		entries, err := l.engine.Scan(ctx(), 0, engine.Range{From: []byte{space}, To: []byte{space + 1}, Limit: 10})
 		l.check(err)
 		u += len(entries)

@@ -10,10 +10,10 @@ import (
 	"github.com/orchestrix/orchestrix/store/engine"
 )
 
-// encodeDone encodes fired timers and deleted jobs. It returns the idempotency
-// entries to be freed, each as it is stored: a group of its own frees it, under
-// the guard that it still is so.
-func (o *Owner) encodeDone(ctx context.Context, b *batch, c *Commit) (free []engine.Entry, err error) {
+// encodeDone encodes fired timers, deleted jobs, which are gone, and refused ones.
+// It returns the idempotency entries to be freed, each as it is stored: a group of
+// its own frees it, under the guard that it still is so.
+func (o *Owner) encodeDone(ctx context.Context, b *batch, c *Commit, gone []*job.Job) (free []engine.Entry, err error) {
 	var held []release
 	for i := range c.TimersDone {
 		t := &c.TimersDone[i]
@@ -28,10 +28,11 @@ func (o *Owner) encodeDone(ctx context.Context, b *batch, c *Commit) (free []eng
 			held = append(held, release{id: t.ID, key: t.held, incarnation: t.incarnation})
 		}
 	}
-	gone, err := o.deletable(ctx, c)
+	refused, err := o.refuse(ctx, b, c.Refuse)
 	if err != nil {
 		return nil, err
 	}
+	held = append(held, refused...)
 	b.countTrimmed(gone, c.Trim)
 	for _, j := range gone {
 		o.encodeDelete(b, j)
@@ -165,7 +166,10 @@ func (o *Owner) encodeDelete(b *batch, j *job.Job) {
 	if j.IdempotencyKey != "" {
 		// Where the time to live has been changed, this misses; then the timer
 		// fires, and finds nothing to do.
-		b.delete(b.timerKey(o.releaseTime(j), TimerRelease, j.ID))
+		b.delete(b.timerKey(o.ReleaseTime(j), TimerRelease, j.ID))
+	}
+	if end := j.UniqueEnd(); !end.IsZero() {
+		b.delete(b.timerKey(end, TimerUnlock, j.ID))
 	}
 }
 

@@ -49,6 +49,13 @@ type Enqueued struct {
 	// Conflict says that it is held by Job with another digest; nothing was
 	// stored.
 	Conflict bool
+	// Held says that Job holds the unique lock on the new job's content; nothing
+	// was stored.
+	Held bool
+	// Pending says that the idempotency key was given to a job of which the owner
+	// has yet to say whether it is stored (see Replace); nothing was stored, and
+	// Job is nil.
+	Pending bool
 	// Full says that the queue's Backlog left no room for the job; nothing was
 	// stored, and Job is nil.
 	Full *Full
@@ -127,6 +134,7 @@ const (
 	TimerDue     TimerKind = 1 // the job is ready for its next attempt
 	TimerExpire  TimerKind = 2 // expires_at has come
 	TimerRelease TimerKind = 3 // the job's idempotency key is free again
+	TimerUnlock  TimerKind = 4 // the job's unique lock ends
 )
 
 // Timer is a due timer with its job.
@@ -148,11 +156,12 @@ type CommandKind uint8
 
 // The kinds of commands. The numbers are stored and must not change.
 const (
-	CommandCancel CommandKind = 1 // a waiting job, also while it is being pushed
-	CommandRetry  CommandKind = 2 // a terminal job, under a new incarnation
-	CommandRunNow CommandKind = 3 // a waiting job, at once
-	CommandDelete CommandKind = 4 // a terminal job, with all that is stored of it
-	CommandPurge  CommandKind = 5 // a waiting job, unless it is being pushed
+	CommandCancel  CommandKind = 1 // a waiting job, also while it is being pushed
+	CommandRetry   CommandKind = 2 // a terminal job, under a new incarnation
+	CommandRunNow  CommandKind = 3 // a waiting job, at once
+	CommandDelete  CommandKind = 4 // a terminal job, with all that is stored of it
+	CommandPurge   CommandKind = 5 // a waiting job, unless it is being pushed
+	CommandReplace CommandKind = 6 // a waiting job, by a new one: see Replace
 )
 
 // Command is one entry of a shard's inbox.
@@ -169,6 +178,10 @@ type Command struct {
 	// Entry is the job as it stands, without its payload; nil where it is not
 	// there. Only ReadInbox fills it.
 	Entry *Entry
+	// New is the job that a CommandReplace asks for. Holds says that the job with
+	// the ID has the unique lock on New's content; only ReadInbox fills it.
+	New   *job.Job
+	Holds bool
 }
 
 // Means reports whether the command is meant for the job as it stands.
@@ -254,9 +267,10 @@ type Commit struct {
 	// Promote are due jobs that move from the timers to the end of their lanes,
 	// since they cannot be pushed now.
 	Promote []*Entry
-	// TimersDone are fired timers of the kinds TimerExpire and TimerRelease, and
-	// TimerDue ones that have become stale. A TimerRelease among them also frees
-	// the idempotency key, if its job is terminal or gone.
+	// TimersDone are fired timers of the kinds TimerExpire, TimerRelease and
+	// TimerUnlock, and TimerDue ones that have become stale. A TimerRelease among
+	// them also frees the idempotency key, if its job is terminal or gone, and a
+	// TimerUnlock the unique lock.
 	TimersDone []Timer
 	// Consumed are the inbox entries that this commit answers.
 	Consumed []uint64
@@ -267,11 +281,19 @@ type Commit struct {
 	// Trim are terminal jobs to be removed in the same way since they are not kept
 	// any longer. The dead ones are counted (Counts.Trimmed).
 	Trim []Trim
+	// Replace are new jobs that take the unique lock of a job that the commit
+	// settles as cancelled: those of commands, less than MaxReplaceAge after these
+	// were sent. Like an enqueued job each goes to the end of its lane, or among the
+	// timers.
+	Replace []*job.Job
+	// Refuse are new jobs that were to replace another and cannot: what was stored
+	// of them is removed.
+	Refuse []*job.Job
 }
 
 // Empty reports whether the commit would change nothing.
 func (c *Commit) Empty() bool {
-	return len(c.Claim)+len(c.ClaimsDone)+len(c.Settle)+len(c.Promote)+len(c.TimersDone)+len(c.Consumed)+len(c.Limits)+len(c.Delete)+len(c.Trim) == 0
+	return len(c.Claim)+len(c.ClaimsDone)+len(c.Settle)+len(c.Promote)+len(c.TimersDone)+len(c.Consumed)+len(c.Limits)+len(c.Delete)+len(c.Trim)+len(c.Replace)+len(c.Refuse) == 0
 }
 
 // Retrying reports whether a waiting job among the timers is counted as

@@ -215,19 +215,23 @@ func (o *Owner) Grew(l Lane) {
 	t.reader(l).miss()
 }
 
-// promoted accounts for the promotions of a commit, which gave n numbers from
-// firstSeq on; it is 0 where they are not known.
-func (t *tracker) promoted(entries []*Entry, firstSeq, n uint64) {
+// promoted accounts for the promotions and the new jobs of a commit, which gave n
+// numbers from firstSeq on; it is 0 where they are not known.
+func (t *tracker) promoted(c *Commit, firstSeq, n uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n == 0 {
 		return
 	}
-	for _, e := range entries {
-		if e.Job.Ordered {
-			continue
+	for _, e := range c.Promote {
+		if !e.Job.Ordered {
+			t.reader(LaneOf(e.Job)).missOf(e.Job.Key)
 		}
-		t.reader(LaneOf(e.Job)).missOf(e.Job.Key)
+	}
+	for _, j := range c.Replace {
+		if !j.Ordered && inLane(j) {
+			t.reader(LaneOf(j)).missOf(j.Key)
+		}
 	}
 	if firstSeq == 0 {
 		t.gen++

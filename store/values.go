@@ -176,6 +176,8 @@ const (
 	commandID
 	commandAt
 	commandIncarnation
+	commandNewID // of the job that is asked for
+	commandNew   // and its record
 )
 
 func appendCommand(b []byte, c Command) []byte {
@@ -183,10 +185,18 @@ func appendCommand(b []byte, c Command) []byte {
 	b = protowire.AppendTag(b, commandID, protowire.BytesType)
 	b = protowire.AppendBytes(b, c.ID[:])
 	b = appendTime(b, commandAt, c.At)
-	return appendInt(b, commandIncarnation, int64(c.Incarnation))
+	b = appendInt(b, commandIncarnation, int64(c.Incarnation))
+	if c.New == nil {
+		return b
+	}
+	b = appendBytes(b, commandNewID, c.New.ID[:])
+	start := len(b)
+	return wrapMessage(appendJob(b, c.New), start, commandNew)
 }
 
 func parseCommand(data []byte) (c Command, err error) {
+	var newID job.ID
+	var record []byte
 	f := fields{rest: data}
 	for f.next() {
 		switch f.number {
@@ -200,7 +210,14 @@ func parseCommand(data []byte) (c Command, err error) {
 			c.At = timeOf(f.int())
 		case commandIncarnation:
 			c.Incarnation = int(f.int())
+		case commandNewID:
+			f.exactly(newID[:])
+		case commandNew:
+			record = f.bytes()
 		}
+	}
+	if f.err == nil && record != nil {
+		c.New, f.err = decodeJob(newID, record)
 	}
 	if f.err != nil {
 		return Command{}, fmt.Errorf("store: command: %w", f.err)
