@@ -35,6 +35,7 @@ type oracleJob struct {
 	Method         string            `json:"method"`
 	Body           *string           `json:"body"`
 	BodyBase64     *[]byte           `json:"body_base64"`
+	Unique         *job.Unique       `json:"unique"`
 }
 
 // content returns the payload, in whichever form it was given.
@@ -81,7 +82,7 @@ func checkDecoder(t *testing.T, body []byte) {
 	want.Payload, want.Body, want.BodyBase64 = n.Payload, nil, nil
 	got := oracleJob{
 		n.Queue, n.Type, n.Payload, n.ContentType, n.Key, n.Priority, n.Delay, n.RunAt, n.ExpiresAt, n.Timeout,
-		n.Retry, n.IdempotencyKey, n.Labels, n.Headers, n.URL, n.Method, nil, nil,
+		n.Retry, n.IdempotencyKey, n.Labels, n.Headers, n.URL, n.Method, nil, nil, n.Unique,
 	}
 	want.RunAt, want.ExpiresAt = want.RunAt.UTC(), want.ExpiresAt.UTC()
 	if !reflect.DeepEqual(got, want) {
@@ -96,6 +97,7 @@ var decoderSeeds = []string{
 	`{"type":"t","labels":{"a":"1","b":""},"headers":{"x-y":"z"},"url":"https://example.com/?a=b","idempotency_key":"i","content_type":"application/x+json"}`,
 	`{"type":"t","body":"a\"b\nc\u00e9"}`, `{"type":"t","body":""}`, `{"type":"t","body_base64":"AAH/\/w=="}`, `{"type":"t","body_base64":"YQ\r\n==","content_type":"a/b"}`,
 	`{"type":"t","body":"a","payload":1}`, `{"type":"t","body_base64":"","body":""}`, `{"type":"t","body":1}`, `{"type":"t","url":"u","method":"PUT"}`,
+	`{"type":"t","unique":{}}`, `{"type":"t","unique":{"by":["key","type"],"until":"ttl","ttl":"1h","on_conflict":"replace"}}`, `{"type":"t","unique":{"by":[]}}`,
 	`{"type":"t","type":"t"}`, `{"TYPE":"t"}`, `{"type":1}`, `[]`, `null`, `{`, `{"type":"t"}x`, `{"type":"\ud83d"}`, `{"retry":{"max_attempts":1e3}}`, `{"\u0074ype":"t"}`,
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,7 +18,7 @@ type Receipt struct {
 	Priority   string    `json:"priority" enum:"critical,high,normal,low"`
 	CreatedAt  time.Time `json:"created_at"`
 	RunAt      time.Time `json:"run_at,omitzero"`
-	Existing   bool      `json:"existing,omitempty" doc:"The idempotency key led to this earlier job."`
+	Existing   bool      `json:"existing,omitempty" doc:"The idempotency key, or the unique content, led to this earlier job."`
 	Durability string    `json:"durability,omitempty" doc:"What an acknowledged job survives."`
 }
 
@@ -42,7 +43,7 @@ func (a *api) describeEnqueue() {
 	a.component("RetryPolicy", retryObject.describe(false))
 	a.describe(operation{
 		method: "POST", path: "/v1/jobs", id: "enqueue-job", tag: jobsTag, body: bodyOf(&jobObject),
-		summary: "Enqueue a job; the answer comes when it is durable",
+		summary: "Enqueue a job; the answer comes when it is durable", errors: []int{http.StatusConflict},
 	}, map[int]*huma.Schema{http.StatusAccepted: receipt, http.StatusOK: receipt},
 		&huma.Param{Name: idempotencyHeader, In: "header", Schema: &huma.Schema{Type: huma.TypeString}, Description: "Instead of idempotency_key."})
 	a.describe(operation{
@@ -62,7 +63,8 @@ func (a *api) describe(op operation, answers map[int]*huma.Schema, params ...*hu
 		}
 	}
 	problem := map[string]*huma.MediaType{problemType: {Schema: schemaOf[Problem](a)}}
-	for _, status := range append([]int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusTooManyRequests}, every...) {
+	refusals := []int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusTooManyRequests}
+	for _, status := range slices.Concat(op.errors, refusals, every) {
 		o.Responses[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status), Content: problem}
 	}
 	a.huma.OpenAPI().AddOperation(o)

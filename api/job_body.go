@@ -55,6 +55,30 @@ var retryObject = object[job.Policy]{
 	},
 }
 
+var uniqueObject = object[job.Unique]{
+	name: "Unique",
+	description: "Asks that the job be the only one of its queue with its content, for as long as it holds the unique lock on it. " +
+		"An idempotency key is looked at first.",
+	fields: []field[job.Unique]{
+		list("by", func(u *job.Unique) *[]job.UniquePart { return &u.By }, uniquePart,
+			&huma.Schema{Type: huma.TypeString, Enum: []any{job.PartType, job.PartKey, job.PartPayload}},
+			doc("What makes up the content; all three where it is absent. An absent key counts as an empty one; payload is its bytes as they are stored, with their content type.")),
+		text("until", func(u *job.Unique) *job.UniqueUntil { return &u.Until }, "must be one of started, terminal, ttl",
+			choice("When the lock ends: when the first attempt starts, when the job has ended (where it is absent), or some time after the enqueue, whatever becomes of the job. The deletion of the job ends it too.", job.UntilStarted, job.UntilTerminal, job.UntilTTL)),
+		duration("ttl", func(u *job.Unique) *job.Duration { return &u.TTL }, ttlMessage,
+			doc("How long it is held where until is ttl, 1s to 365d.")),
+		text("on_conflict", func(u *job.Unique) *job.UniqueConflict { return &u.OnConflict }, "must be one of return, reject, replace",
+			choice("What happens where another job holds the lock: that one is answered (where it is absent), or the enqueue is refused with 409, or it is cancelled and the new one stored in its place, as long as no attempt of it has begun, else 409.", job.ConflictReturn, job.ConflictReject, job.ConflictReplace)),
+	},
+}
+
+var ttlMessage = "must be from " + job.MinUniqueTTL.String() + " to " + job.MaxUniqueTTL.String()
+
+func uniquePart(r *reader) (job.UniquePart, bool) {
+	part, ok := r.word()
+	return job.UniquePart(part), ok
+}
+
 var timeoutMessage = "must be from " + control.MinTimeout.String() + " to " + control.MaxTimeout.String()
 
 var jobObject = object[control.NewJob]{
@@ -85,6 +109,7 @@ var jobObject = object[control.NewJob]{
 		nested("retry", func(n *control.NewJob) *job.Policy { return &n.Retry }, &retryObject),
 		text("idempotency_key", func(n *control.NewJob) *string { return &n.IdempotencyKey }, job.CheckIdempotencyKey(""),
 			doc("A second job of the queue with this key is not stored; the first one is answered. At most 256 bytes.")),
+		optionalNested("unique", func(n *control.NewJob) **job.Unique { return &n.Unique }, &uniqueObject),
 		texts("labels", func(n *control.NewJob) *map[string]string { return &n.Labels }, doc("At most 32 labels to find the job by.")),
 		texts("headers", func(n *control.NewJob) *map[string]string { return &n.Headers }, doc("Headers that are added to the request.")),
 		text("url", func(n *control.NewJob) *string { return &n.URL }, "must not be empty",

@@ -29,6 +29,8 @@ type Job struct {
 	Timeout        job.Duration      `json:"timeout,omitempty"`
 	Retry          *job.Policy       `json:"retry,omitempty" doc:"What the job itself sets; the rest falls through to its queue and the server."`
 	IdempotencyKey string            `json:"idempotency_key,omitempty"`
+	Unique         *job.Unique       `json:"unique,omitempty" doc:"As what it is unique, and for how long."`
+	ReplacedBy     string            `json:"replaced_by,omitempty" doc:"The job that has taken its place, where its reason is replaced."`
 
 	Attempt     int `json:"attempt" doc:"How many attempts have ended."`
 	Failures    int `json:"failures,omitempty" doc:"How many attempts of this incarnation count against max_attempts."`
@@ -83,6 +85,9 @@ func viewListed(j *control.Job) Job {
 	}
 	if j.Status == job.Waiting {
 		v.NextAttemptAt = j.Due
+	}
+	if v.Unique = j.Unique; v.Unique != nil && !v.Unique.ReplacedBy.IsZero() {
+		v.ReplacedBy = v.Unique.ReplacedBy.String()
 	}
 	return v
 }

@@ -26,6 +26,7 @@ type Problem struct {
 	// Errors name each bad field. They never hold the field's value, which may be
 	// a secret.
 	Errors     []FieldProblem `json:"errors,omitempty" doc:"Each thing wrong with the request."`
+	Job        string         `json:"job,omitempty" doc:"The job that stands in the way, where it is one."`
 	RetryAfter job.Duration   `json:"retry_after,omitempty" doc:"When to try again; the same as the header Retry-After, which a job of a batch cannot have."`
 	// Outcome is "unknown" where the server cannot say whether it acted.
 	Outcome   string `json:"outcome,omitempty" enum:"unknown" doc:"unknown: the server cannot say whether it acted; an enqueue with an idempotency key may be repeated."`
@@ -88,6 +89,9 @@ func problemOf(err error) *Problem {
 func controlProblem(e *control.Error) *Problem {
 	p := newProblem(statuses[e.Kind], e.Code, e.Detail)
 	p.Errors = fieldProblems(e.Fields)
+	if !e.Job.IsZero() {
+		p.Job = e.Job.String()
+	}
 	switch e.Kind {
 	case control.Unavailable:
 		p.Outcome = "unknown"

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/orchestrix/orchestrix/client"
+	"github.com/orchestrix/orchestrix/job"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -245,6 +246,31 @@ func TestPayloadKeepsItsBytes(t *testing.T) {
 	}
 	if !bytes.Contains([]byte(s.requests[0].body), payload) {
 		t.Errorf("the body changes the payload: %s", s.requests[0].body)
+	}
+}
+
+func TestUnique(t *testing.T) {
+	t.Parallel()
+	s := &script{steps: []step{{status: 202, body: "{}"}, {status: 202, body: "{}"}, {status: 409, body: `{"job":"job_x"}`, header: http.Header{"Content-Type": {"application/problem+json"}}}}}
+	c := s.client(t, client.WithRetries(0))
+	unique := job.Unique{By: []job.UniquePart{job.PartKey}, Until: job.UntilTTL, TTL: job.Duration(time.Minute), OnConflict: job.ConflictReplace}
+	for i, tt := range []struct {
+		unique *job.Unique
+		want   string
+	}{
+		{&job.Unique{}, `{"type":"t","unique":{}}`},
+		{&unique, `{"type":"t","unique":{"by":["key"],"until":"ttl","ttl":"1m","on_conflict":"replace"}}`},
+	} {
+		if _, err := c.Enqueue(t.Context(), client.NewJob{Type: "t", Unique: tt.unique}); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.TrimSpace(s.requests[i].body); got != tt.want {
+			t.Errorf("sent %s, want %s", got, tt.want)
+		}
+	}
+	_, err := c.Enqueue(t.Context(), client.NewJob{Type: "t", Unique: &unique})
+	if p := (*client.Problem)(nil); !errors.As(err, &p) || p.Status != 409 || p.Job != "job_x" {
+		t.Errorf("a conflict: %v", err)
 	}
 }
 

@@ -46,8 +46,11 @@ type NewJob struct {
 	Retry *job.Policy `json:"retry,omitempty"`
 	// IdempotencyKey makes a repeated enqueue answer the first job. Where it is
 	// empty, and the client may repeat calls, it makes one up.
-	IdempotencyKey string            `json:"idempotency_key,omitempty"`
-	Labels         map[string]string `json:"labels,omitempty"`
+	IdempotencyKey string `json:"idempotency_key,omitempty"`
+	// Unique asks that the job be the only one of its queue with its content; an
+	// empty one asks so by all of it, until the job has ended.
+	Unique *job.Unique       `json:"unique,omitempty"`
+	Labels map[string]string `json:"labels,omitempty"`
 	// Headers are added to the request that the worker receives.
 	Headers map[string]string `json:"headers,omitempty"`
 	// URL sends the job there rather than to a worker of its queue.
@@ -82,6 +85,10 @@ type Job struct {
 	// Retry is what the job itself sets.
 	Retry          *job.Policy `json:"retry,omitempty"`
 	IdempotencyKey string      `json:"idempotency_key,omitempty"`
+	Unique         *job.Unique `json:"unique,omitempty"`
+	// ReplacedBy is the id of the job that has taken this one's place, where its
+	// Reason is replaced.
+	ReplacedBy string `json:"replaced_by,omitempty"`
 
 	CreatedAt     time.Time `json:"created_at"`
 	RunAt         time.Time `json:"run_at,omitzero"`
@@ -138,7 +145,8 @@ type Receipt struct {
 	Priority  string    `json:"priority"`
 	CreatedAt time.Time `json:"created_at"`
 	RunAt     time.Time `json:"run_at,omitzero"`
-	// Existing says that the idempotency key led to a job that was there already.
+	// Existing says that the idempotency key, or the unique content, led to a job
+	// that was there already.
 	Existing bool `json:"existing,omitempty"`
 	// Durability is what the job survives: fsync; on Redis aof or replicas=N; memory
 	// for nothing.
@@ -146,7 +154,8 @@ type Receipt struct {
 }
 
 // Enqueue stores a job. When it returns without error, the job is durable and
-// will be pushed. A repeated idempotency key returns the job that holds it.
+// will be pushed. A repeated idempotency key returns the job that holds it, and a
+// Unique job whose content another holds what its OnConflict says.
 func (c *Client) Enqueue(ctx context.Context, j NewJob) (*Receipt, error) {
 	c.addKey(&j)
 	body, err := encode(j)

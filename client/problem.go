@@ -26,6 +26,8 @@ type Problem struct {
 	Detail string `json:"detail,omitempty"`
 	// Errors names each bad field of the request.
 	Errors []FieldError `json:"errors,omitempty"`
+	// Job is the id of the job that stands in the way, where it is one.
+	Job string `json:"job,omitempty"`
 	// Outcome is "unknown" where the server cannot say whether it acted.
 	Outcome string `json:"outcome,omitempty"`
 	// RequestID is what the server's log calls the request.

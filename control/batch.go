@@ -88,7 +88,7 @@ func (b *batch) store(ctx context.Context) {
 }
 
 func (b *batch) enqueue(ctx context.Context, g *group) {
-	done, err := b.Control.store.Enqueue(ctx, g.shard, g.jobs)
+	done, err := b.enqueueUnique(ctx, g.shard, g.jobs)
 	for k, i := range g.at {
 		if err != nil {
 			b.outcomes[i].Err = storeError("enqueue", err)

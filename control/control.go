@@ -30,6 +30,7 @@ type Store interface {
 	Jobs(ctx context.Context, ids ...job.ID) (map[job.ID]*job.Job, error)
 	Send(ctx context.Context, c store.Command) (seq uint64, err error)
 	SendAll(ctx context.Context, shard int, commands []store.Command) (last uint64, err error)
+	Replace(ctx context.Context, shard int, jobs []store.NewJob, holders []job.ID) (last uint64, err error)
 	InboxPending(ctx context.Context, shard int, seq uint64) (bool, error)
 	GetDocument(ctx context.Context, kind, name string) (store.Document, error)
 	PutDocument(ctx context.Context, kind, name string, data []byte, e store.Expect) (store.Document, bool, error)
@@ -196,8 +197,8 @@ func (c *Control) Ready(ctx context.Context) error {
 
 // Totals count what was asked for since the start.
 type Totals struct {
-	// Enqueued are stored jobs, Repeated those that an idempotency key led to an
-	// earlier job, Refused those that were wrong.
+	// Enqueued are stored jobs, Repeated those that an idempotency key or their
+	// unique content led to an earlier job, Refused those that were wrong or rejected.
 	Enqueued, Repeated, Refused uint64
 	// Full are the jobs that a queue's max_pending or max_bytes left no room for.
 	Full uint64

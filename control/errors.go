@@ -40,6 +40,8 @@ type Error struct {
 	// Fields name what is wrong with the request, where Kind is Invalid,
 	// Conflict or TooLarge.
 	Fields []job.FieldError
+	// Job is the job that stands in the way, where it is one; else zero.
+	Job job.ID
 	// RetryAfter is when to try again, where Kind is Unavailable or Full.
 	RetryAfter time.Duration
 

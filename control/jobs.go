@@ -34,8 +34,10 @@ type NewJob struct {
 	Timeout        job.Duration
 	Retry          job.Policy
 	IdempotencyKey string
-	Labels         map[string]string
-	Headers        map[string]string
+	// Unique asks that it be the only job of its queue with its content.
+	Unique  *job.Unique
+	Labels  map[string]string
+	Headers map[string]string
 	// URL makes it an ad-hoc job, which no registered worker gets.
 	URL string
 	// Method is how it is sent there, POST where it is empty.
@@ -58,12 +60,13 @@ type Receipt struct {
 	Job *job.Job
 	// Status is what is shown of the job now.
 	Status string
-	// Existing says that the idempotency key led to an earlier job.
+	// Existing says that it is an earlier job, which has the idempotency key or the
+	// unique content.
 	Existing bool
 }
 
-// Enqueue stores a job, or finds the one that holds its idempotency key. When it
-// returns without an error, the job is durable.
+// Enqueue stores a job, or finds the one that holds its idempotency key or, where
+// it is unique, its content. When it returns without an error, the job is durable.
 func (c *Control) Enqueue(ctx context.Context, n *NewJob) (Receipt, error) {
 	now, err := c.store.Now(ctx)
 	if err != nil {
@@ -75,7 +78,7 @@ func (c *Control) Enqueue(ctx context.Context, n *NewJob) (Receipt, error) {
 		return Receipt{}, err
 	}
 	nj := c.stored(j, n)
-	done, err := c.store.Enqueue(ctx, j.ID.Shard(), []store.NewJob{nj})
+	done, err := c.enqueueUnique(ctx, j.ID.Shard(), []store.NewJob{nj})
 	if err != nil {
 		return Receipt{}, storeError("enqueue", err)
 	}
@@ -98,8 +101,11 @@ func (c *Control) receipt(nj *store.NewJob, e store.Enqueued, now time.Time) (Re
 			Fields: []job.FieldError{badField("idempotency_key", "was used with another body")},
 		}
 	case e.Existing:
-		c.totals.repeated.Add(1)
-		return Receipt{Job: e.Job, Status: c.shown(e.Job, now), Existing: true}, nil
+		return c.existing(e.Job, now), nil
+	case e.Held:
+		return c.held(nj, e.Job, now)
+	case e.Pending:
+		return Receipt{}, unanswered()
 	}
 	c.totals.enqueued.Add(1)
 	return Receipt{Job: e.Job, Status: e.Job.Display(now, false)}, nil
@@ -124,6 +130,7 @@ func (c *Control) newJob(ctx context.Context, n *NewJob, now time.Time) (*job.Jo
 	}
 	j := n.job(now, c.store.Shards())
 	j.Ordered = c.keepsOrder(j.Queue, j.Key)
+	n.unique(j)
 	return j, nil
 }
 
@@ -180,6 +187,9 @@ func (c *Control) faults(n *NewJob, now time.Time) []job.FieldError {
 	}
 	if n.IdempotencyKey != "" {
 		f.add("idempotency_key", job.CheckIdempotencyKey(n.IdempotencyKey))
+	}
+	if n.Unique != nil {
+		f = append(f, n.Unique.Validate("unique.")...)
 	}
 	f.add("content_type", n.checkContentType())
 	f.times(n, now)

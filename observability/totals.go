@@ -46,7 +46,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	descEnqueued = describe("jobs_enqueued_total", "Jobs that were stored.")
-	descRepeated = describe("enqueues_repeated_total", "Enqueues that an idempotency key led to an earlier job.")
+	descRepeated = describe("enqueues_repeated_total", "Enqueues that an idempotency key or unique content led to an earlier job.")
 	descRefused  = describe("enqueues_refused_total", "Jobs that were refused, since they were wrong or not allowed.")
 	descFull     = describe("enqueues_full_total", "Jobs that were refused, since their queue had no room for them.")
 	descCommands = describe("commands_total", "Commands to jobs: cancel, retry, run now, delete.")

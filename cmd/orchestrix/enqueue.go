@@ -29,6 +29,7 @@ type enqueueFlags struct {
 	maxDelay       string
 	maxDuration    string
 	backoff        string
+	unique         uniqueFlags
 	count          int
 	wait           bool
 	waitTimeout    time.Duration
@@ -49,6 +50,7 @@ orchestrix enqueue --queue reports --delay 10m --label customer:42 '{"id":7}'
 orchestrix enqueue --type ping --url http://127.0.0.1:9000/hook --wait '{}'
 orchestrix enqueue --body-file report.pdf --content-type application/pdf
 orchestrix enqueue --url https://example.com/items/7 --method DELETE
+orchestrix enqueue --type sync --key customer-42 --unique-by type,key
 echo '{"n":1}' | orchestrix enqueue --count 100 -`
 
 func (c *cli) enqueueCommand() *cobra.Command {
@@ -81,6 +83,7 @@ func (c *cli) enqueueCommand() *cobra.Command {
 	flags.StringArrayVar(&f.headers, "header", nil, "a `name:value` to add to the push; may be repeated")
 	flags.StringArrayVar(&f.labels, "label", nil, "a `name:value` to find the job by; may be repeated")
 	flags.StringVar(&f.job.IdempotencyKey, "idempotency-key", "", "enqueue once under this `key`, however often it is asked")
+	f.unique.add(flags)
 	flags.IntVar(&f.retry.MaxAttempts, "retry-max-attempts", 0, "how many attempts may fail")
 	flags.StringVar(&f.maxDuration, "retry-max-duration", "", "no attempt begins later than this `duration` after the first")
 	flags.StringVar(&f.backoff, "retry-backoff", "", "exponential, linear or fixed")
@@ -95,13 +98,16 @@ func (c *cli) enqueueCommand() *cobra.Command {
 // newJob reads the flags and the payload. withBody says that --body was given.
 func (f *enqueueFlags) newJob(args []string, withBody bool, stdin io.Reader) (client.NewJob, error) {
 	j := f.job
-	if f.count < 1 || (f.count > 1 && (f.wait || j.IdempotencyKey != "")) {
-		return j, fmt.Errorf("--count must be at least 1, and 1 with --wait or --idempotency-key")
+	var err error
+	if j.Unique, err = f.unique.read(); err != nil {
+		return j, err
+	}
+	if f.count < 1 || (f.count > 1 && (f.wait || j.IdempotencyKey != "" || j.Unique != nil)) {
+		return j, fmt.Errorf("--count must be at least 1, and 1 with --wait, --idempotency-key or --unique")
 	}
 	if err := f.readTimes(&j); err != nil {
 		return j, err
 	}
-	var err error
 	if j.Headers, err = pairs("header", f.headers); err != nil {
 		return j, err
 	}

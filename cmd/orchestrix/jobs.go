@@ -117,10 +117,12 @@ func jobFields(j *client.Job, waiting string, now time.Time) fields {
 	f.add("status", j.Status)
 	f.add("waiting", waiting)
 	f.add("reason", j.Reason)
+	f.add("replaced by", j.ReplacedBy)
 	f.add("queue", j.Queue)
 	f.add("type", j.Type)
 	f.add("key", j.Key)
 	f.add("priority", j.Priority)
+	f.add("unique", shownUnique(j))
 	f.add("url", j.URL)
 	f.add("method", j.Method)
 	for _, name := range slices.Sorted(maps.Keys(j.Labels)) {
