@@ -28,7 +28,7 @@ type JobSelection struct {
 // Operation is work on many jobs.
 type Operation struct {
 	ID      string       `json:"id,omitempty" doc:"Absent of a dry run, of which nothing is stored."`
-	Kind    string       `json:"kind" enum:"cancel,retry,delete,purge"`
+	Kind    string       `json:"kind" enum:"cancel,retry,run-now,delete,purge"`
 	Filter  JobSelection `json:"filter"`
 	Status  string       `json:"status" enum:"running,succeeded,failed,cancelled,dry_run"`
 	Matched int64        `json:"matched" doc:"Jobs found so far."`
@@ -116,7 +116,7 @@ type operationOutput struct {
 }
 
 func (a *api) operationRoutes() {
-	for _, kind := range []string{control.OperationCancel, control.OperationRetry, control.OperationDelete} {
+	for _, kind := range []string{control.OperationCancel, control.OperationRetry, control.OperationRunNow, control.OperationDelete} {
 		a.bulkRoute(operation{
 			method: "POST", path: "/v1/jobs/" + kind, id: kind + "-jobs", tag: jobsTag, status: 202, errors: []int{409}, body: bodyOf(&bulkObject),
 			summary: "Begin to " + kind + " all jobs that a filter allows",

@@ -68,7 +68,9 @@ func TestBulk(t *testing.T) {
 	}
 	s.operation("/v1/jobs/cancel", `{"filter":{"label":{"x":"1"},"queue":"b"}}`).counts(1, 1, 0)
 	is("pending, pending, cancelled cancelled, scheduled")
-	s.operation("/v1/jobs/cancel", `{"filter":{"status":"scheduled"}}`).counts(1, 1, 0)
+	s.operation("/v1/jobs/run-now", `{"filter":{"queue":"b"}}`).counts(1, 1, 0)
+	is("pending, pending, cancelled cancelled, pending")
+	s.operation("/v1/jobs/cancel", `{"filter":{"status":"pending","queue":"b"}}`).counts(1, 1, 0)
 	is("pending, pending, cancelled cancelled, cancelled cancelled")
 	if a := s.operation("/v1/jobs/retry", `{"filter":{"queue":"b"}}`); a.text("filter", "status") != "dead" {
 		t.Errorf("a retry is about the dead jobs: %s", a.body)

@@ -59,13 +59,19 @@ func (c *Client) RetryJobs(ctx context.Context, s Selection) (*Operation, error)
 	return c.bulk(ctx, "retry", s, false)
 }
 
+// RunJobsNow begins to make all jobs due at once that are chosen and wait for a time
+// to come: those that are scheduled, and those that wait for their next attempt.
+func (c *Client) RunJobsNow(ctx context.Context, s Selection) (*Operation, error) {
+	return c.bulk(ctx, "run-now", s, false)
+}
+
 // DeleteJobs begins to remove all jobs that are chosen and have ended.
 func (c *Client) DeleteJobs(ctx context.Context, s Selection) (*Operation, error) {
 	return c.bulk(ctx, "delete", s, false)
 }
 
-// CountJobs counts the jobs that an operation of that kind (cancel, retry or
-// delete) would be about, in Matched, and changes nothing.
+// CountJobs counts the jobs that an operation of that kind (cancel, retry, run-now
+// or delete) would be about, in Matched, and changes nothing.
 func (c *Client) CountJobs(ctx context.Context, kind string, s Selection) (*Operation, error) {
 	return c.bulk(ctx, kind, s, true)
 }

@@ -49,24 +49,47 @@ type bulk struct {
 	// live says that it is for jobs that have not ended, otherwise for those that
 	// have.
 	live bool
-	// done reports whether the job, nil where it is gone, was changed in the
+	// later says that of those it is for jobs that wait for a time to come.
+	later bool
+	// done reports whether the job, nil where it is gone, was changed by now in the
 	// incarnation that was meant.
-	done func(j *job.Job, incarnation int) bool
+	done func(j *job.Job, incarnation int, now time.Time) bool
 }
 
 var bulks = map[string]bulk{
-	OperationCancel: {store.CommandCancel, true, wasCancelled},
-	OperationPurge:  {store.CommandPurge, true, wasCancelled},
-	OperationRetry:  {store.CommandRetry, false, func(j *job.Job, incarnation int) bool { return j != nil && j.Incarnation > incarnation }},
-	OperationDelete: {store.CommandDelete, false, func(j *job.Job, _ int) bool { return j == nil }},
+	OperationCancel: {command: store.CommandCancel, live: true, done: wasCancelled},
+	OperationPurge:  {command: store.CommandPurge, live: true, done: wasCancelled},
+	OperationRetry:  {command: store.CommandRetry, done: func(j *job.Job, incarnation int, _ time.Time) bool { return j != nil && j.Incarnation > incarnation }},
+	OperationRunNow: {command: store.CommandRunNow, live: true, later: true, done: waitsNoMore},
+	OperationDelete: {command: store.CommandDelete, done: func(j *job.Job, _ int, _ time.Time) bool { return j == nil }},
 }
 
-func wasCancelled(j *job.Job, incarnation int) bool {
+func wasCancelled(j *job.Job, incarnation int, _ time.Time) bool {
 	return j != nil && j.Status == job.Cancelled && j.Incarnation == incarnation
 }
 
+// waitsNoMore reports whether a job that was made due has come to its turn: a
+// command that was answered leaves it due, and it may have been pushed, failed
+// and wait for its next attempt since. One that was cancelled has not.
+func waitsNoMore(j *job.Job, incarnation int, now time.Time) bool {
+	switch {
+	case j == nil || j.Incarnation != incarnation || j.Status == job.Cancelled:
+		return false
+	case j.Status != job.Waiting || !j.Due.After(now):
+		return true
+	}
+	n := len(j.Attempts)
+	return n > 0 && now.Sub(j.Attempts[n-1].StartedAt) < justNow
+}
+
+// justNow is how long ago an attempt may have begun that a command has caused.
+const justNow = 10 * time.Second
+
 // statuses are the shown statuses of jobs that it can change.
 func (b *bulk) statuses() []string {
+	if b.later {
+		return []string{job.ShownScheduled, job.ShownRetrying}
+	}
 	return slices.DeleteFunc(job.ShownStatuses(), func(s string) bool {
 		_, ended := job.ParseStatus(s)
 		return ended == b.live
@@ -97,7 +120,7 @@ func (s *JobSelection) check(kind string) error {
 	return nil
 }
 
-// StartBulk begins to cancel, retry or delete all jobs that the selection
+// StartBulk begins to cancel, retry, run at once or delete all jobs that the selection
 // allows and that are there now. It returns once that is durable; the work goes
 // on until it is done, also over a restart.
 func (c *Control) StartBulk(ctx context.Context, kind string, s JobSelection) (Operation, error) {
@@ -210,7 +233,10 @@ func (s *JobSelection) wholeQueue() bool {
 }
 
 func countOf(n *store.Counts, kind, status string) int64 {
-	if bulks[kind].live {
+	switch b := bulks[kind]; {
+	case b.later:
+		return n.Scheduled + n.Retrying
+	case b.live:
 		return n.Waiting
 	}
 	ended := map[string]int64{
@@ -240,7 +266,8 @@ func (c *Control) nextPage(ctx context.Context, r *operationRecord, limit int) (
 		return nil, storeError("list jobs", err)
 	}
 	r.Cursor, r.Listed = page.Next, page.Next.IsZero()
-	if _, stored := job.ParseStatus(r.Filter.Status); stored || r.Filter.Status == "" || len(page.Jobs) == 0 {
+	later := bulks[r.Kind].later
+	if _, stored := job.ParseStatus(r.Filter.Status); stored || r.Filter.Status == "" && !later || len(page.Jobs) == 0 {
 		return page.Jobs, nil
 	}
 	now, err := c.store.Now(ctx)
@@ -254,9 +281,10 @@ func (c *Control) nextPage(ctx context.Context, r *operationRecord, limit int) (
 	running := c.dispatch.Running(ids...)
 	shown := page.Jobs[:0]
 	for i, j := range page.Jobs {
-		if j.Display(now, running[i]) == r.Filter.Status {
-			shown = append(shown, j)
+		if later && !j.Due.After(now) || r.Filter.Status != "" && j.Display(now, running[i]) != r.Filter.Status {
+			continue
 		}
+		shown = append(shown, j)
 	}
 	return shown, nil
 }

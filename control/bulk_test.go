@@ -161,7 +161,11 @@ func place(t *rapid.T, s *store.Store, jobs []*job.Job, begin time.Time) map[job
 
 func drawSelection(t *rapid.T, kind string, begin time.Time) control.JobSelection {
 	can := []string{"", "scheduled", "pending", "retrying", "running"}
-	if kind != control.OperationCancel {
+	switch kind {
+	case control.OperationCancel:
+	case control.OperationRunNow:
+		can = []string{"", "scheduled", "retrying"}
+	default:
 		can = []string{"", "succeeded", "dead", "cancelled", "expired"}
 	}
 	maybe := func(g *rapid.Generator[string], name string) string {
@@ -195,10 +199,17 @@ func meant(kind string, s *control.JobSelection, j *job.Job, shown string) bool 
 	if kind == control.OperationRetry {
 		status = cmp.Or(status, "dead")
 	}
-	return ended != (kind == control.OperationCancel) && (status == "" || status == shown) &&
+	if kind == control.OperationRunNow && shown != job.ShownScheduled && shown != job.ShownRetrying {
+		return false
+	}
+	return ended != bulkOfLive(kind) && (status == "" || status == shown) &&
 		(s.Queue == "" || s.Queue == j.Queue) && (s.Type == "" || s.Type == j.Type) && (s.Key == "" || s.Key == j.Key) &&
 		(s.Labels == nil || s.Labels["x"] == j.Labels["x"]) &&
 		(s.CreatedAfter.IsZero() || !j.CreatedAt.Before(s.CreatedAfter)) && (s.CreatedBefore.IsZero() || j.CreatedAt.Before(s.CreatedBefore))
+}
+
+func bulkOfLive(kind string) bool {
+	return kind == control.OperationCancel || kind == control.OperationRunNow
 }
 
 // TestBulkChangesWhatTheFilterSays: an operation changes the jobs that a plain
@@ -219,7 +230,7 @@ func TestBulkChangesWhatTheFilterSays(t *testing.T) {
 			shown = place(rt, s, jobs, begin)
 		})
 		defer n.close()
-		kind := rapid.SampledFrom([]string{control.OperationCancel, control.OperationRetry, control.OperationDelete}).Draw(rt, "kind")
+		kind := rapid.SampledFrom([]string{control.OperationCancel, control.OperationRetry, control.OperationRunNow, control.OperationDelete}).Draw(rt, "kind")
 		selection := drawSelection(rt, kind, begin)
 		want := map[job.ID]string{}
 		matched := int64(0)
@@ -229,7 +240,7 @@ func TestBulkChangesWhatTheFilterSays(t *testing.T) {
 				continue
 			}
 			matched++
-			want[j.ID] = map[string]string{control.OperationCancel: "cancelled 0", control.OperationRetry: "pending 1", control.OperationDelete: "gone"}[kind]
+			want[j.ID] = map[string]string{control.OperationCancel: "cancelled 0", control.OperationRetry: "pending 1", control.OperationRunNow: "pending 0", control.OperationDelete: "gone"}[kind]
 		}
 		counted, err := n.c.CountBulk(n.root(), kind, selection)
 		if err != nil || counted.Jobs != matched || counted.More {
@@ -640,13 +651,18 @@ func TestOperationsAreBounded(t *testing.T) {
 		n.putOperation(fmt.Sprintf("op_%026d", i), now)
 	}
 	n.putOperation("op_00000000000000000000002000", now.Add(-8*24*time.Hour))
+	begun := []string{id}
 	for range control.MaxOperations - 1 {
-		if _, err := n.c.StartBulk(n.root(), control.OperationDelete, control.JobSelection{Queue: "none"}); err != nil {
+		o, err := n.c.StartBulk(n.root(), control.OperationDelete, control.JobSelection{Queue: "none"})
+		if err != nil {
 			t.Fatal(err)
 		}
+		begun = append(begun, o.ID)
 	}
 	close(g.open)
-	n.over(id)
+	for _, id := range begun { // each removes old ones when it begins
+		n.over(id)
+	}
 	docs := n.operations()
 	if over := len(docs); over < 1000 || over > 1000+control.MaxOperations {
 		t.Errorf("%d operations are kept", over)

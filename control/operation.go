@@ -39,13 +39,14 @@ type Operation struct {
 const (
 	OperationCancel = "cancel"
 	OperationRetry  = "retry"
+	OperationRunNow = "run-now"
 	OperationDelete = "delete"
 	OperationPurge  = "purge"
 )
 
 // OperationKinds lists the kinds of operations.
 func OperationKinds() []string {
-	return []string{OperationCancel, OperationRetry, OperationDelete, OperationPurge}
+	return []string{OperationCancel, OperationRetry, OperationRunNow, OperationDelete, OperationPurge}
 }
 
 // The statuses of operations.

@@ -212,8 +212,12 @@ func (c *Control) carryOut(ctx context.Context, b bulk, step targets) (done int,
 	if err != nil {
 		return 0, storeError("read what became of the jobs", err)
 	}
+	now, err := c.store.Now(ctx)
+	if err != nil {
+		return 0, storeError("read what became of the jobs", err)
+	}
 	for _, t := range step {
-		if b.done(jobs[t.id], t.incarnation) {
+		if b.done(jobs[t.id], t.incarnation, now) {
 			done++
 		}
 	}

@@ -27,7 +27,7 @@ func (c *cli) jobsCommand() *cobra.Command {
 		c.bulk(c.jobsDeleteCommand(), "delete", (*client.Client).DeleteJobs),
 		c.bulk(c.jobVerb("cancel", "Cancel waiting jobs; a push under way is aborted", (*client.Client).CancelJob), "cancel", (*client.Client).CancelJobs),
 		c.bulk(c.jobVerb("retry", "Run ended jobs again, with a fresh count of attempts", (*client.Client).RetryJob), "retry", (*client.Client).RetryJobs),
-		c.jobVerb("run-now", "Make delayed or retrying jobs due at once", (*client.Client).RunJobNow),
+		c.bulk(c.jobVerb("run-now", "Make delayed or retrying jobs due at once", (*client.Client).RunJobNow), "run-now", (*client.Client).RunJobsNow),
 	)
 }
 
