@@ -545,6 +545,8 @@ func (l *life) drainFinished() {
 	l.clock.advance(48 * time.Hour)
 	l.drainTimers()
 	l.trim(keepAll(0), 50)
+	l.clock.advance(passEvery) // what ended behind a walk that was under way is for the next one
+	l.trim(keepAll(0), 50)
 	page, err := l.ListJobs(ctx(), JobFilter{}, job.ID{}, 100)
 	l.check(err)
 	if len(page.Jobs) > 0 {
