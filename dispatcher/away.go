@@ -54,7 +54,7 @@ const missingPause = 30 * time.Second
 //
 // A lease that a node left behind when it died runs out. One that is renewed
 // meanwhile is a living node's, and a store serves one node.
-func (l *loop) start(err error, held **engine.HeldError) (done bool, _ error) {
+func (l *loop) start(ctx context.Context, err error, held **engine.HeldError) (done bool, _ error) {
 	now, isHeld := errors.AsType[*engine.HeldError](err)
 	switch {
 	case errors.Is(err, store.ErrUnavailable):
@@ -67,7 +67,7 @@ func (l *loop) start(err error, held **engine.HeldError) (done bool, _ error) {
 		return false, fmt.Errorf("another node serves this store, which one node does at a time: stop it first: %w", err)
 	}
 	if *held == nil {
-		l.d.log.Info("the shard's last owner did not release it; its lease is waited out", "shard", l.shard, "until", now.Head.Expires)
+		l.d.away.tell(ctx, l.d.log, "the last owner of a shard did not release it; its lease is waited out", l.shard, err)
 	}
 	*held = now
 	return false, nil

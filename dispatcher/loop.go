@@ -76,7 +76,7 @@ func (l *loop) run(ctx context.Context, drain <-chan struct{}, started chan<- er
 		}
 		pause := p.pause()
 		if started != nil {
-			done, failed := l.start(err, &held)
+			done, failed := l.start(ctx, err, &held)
 			if done || failed != nil {
 				report(failed)
 			}

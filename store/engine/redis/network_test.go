@@ -141,7 +141,7 @@ func TestReplicaIsAway(t *testing.T) {
 		return err
 	})
 	s.equal("the counter", s.counter("n"), int64(2))
-	s.apply(0, guarded)
+	s.eventually(func() error { return s.try(0, guarded) })
 }
 
 func TestFailover(t *testing.T) {

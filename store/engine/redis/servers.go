@@ -18,6 +18,10 @@ const dialTimeout = 5 * time.Second
 // maxRedirects is how often a call follows a slot that is being moved.
 const maxRedirects = 3
 
+// maxAside bounds the clients of nodes that answers pointed to: over the months the
+// addresses of a cluster may be ever new ones.
+const maxAside = 32
+
 // servers are the connections to where a store is. A command is sent once: what
 // may have been carried out is not for the client to repeat. Only an answer that
 // says that nothing was done, and where to go, is followed.
@@ -149,6 +153,12 @@ func (s *servers) at(address string) (*redis.Client, error) {
 	}
 	c := s.aside[address]
 	if c == nil {
+		if len(s.aside) == maxAside {
+			for a, old := range s.aside {
+				old.Close() // a call that is under way there is one without an answer
+				delete(s.aside, a)
+			}
+		}
 		c = redis.NewClient(s.target.options(address))
 		s.aside[address] = c
 	}
