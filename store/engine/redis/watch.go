@@ -30,16 +30,15 @@ type hints struct {
 	mu       sync.Mutex
 	watchers map[string]map[chan struct{}]struct{} // by channel
 	changed  chan struct{}                         // has a value where the channels may have changed
-	done     chan struct{}
+	end      context.CancelFunc                    // nil before there was anything to watch
 	ended    bool
 	running  sync.WaitGroup
-	started  bool
 }
 
 func newHints(subscribe func(ctx context.Context) *redis.PubSub) *hints {
 	return &hints{
 		subscribe: subscribe, watchers: map[string]map[chan struct{}]struct{}{},
-		changed: make(chan struct{}, 1), done: make(chan struct{}),
+		changed: make(chan struct{}, 1),
 	}
 }
 
@@ -54,9 +53,10 @@ func (h *hints) add(channel string, c chan struct{}) {
 		h.tell()
 	}
 	h.watchers[channel][c] = struct{}{}
-	if !h.started {
-		h.started = true
-		h.running.Go(h.run)
+	if h.end == nil {
+		ctx, end := context.WithCancel(context.Background())
+		h.end = end
+		h.running.Go(func() { h.run(ctx) })
 	}
 }
 
@@ -79,9 +79,9 @@ func (h *hints) tell() {
 
 func (h *hints) close() {
 	h.mu.Lock()
-	if !h.ended {
-		h.ended = true
-		close(h.done)
+	h.ended = true
+	if h.end != nil {
+		h.end()
 	}
 	h.mu.Unlock()
 	h.running.Wait()
@@ -92,9 +92,7 @@ const quiet = 5 * time.Second
 
 // run keeps the subscription at what is watched. The client makes a connection
 // that broke anew, with the channels it had.
-func (h *hints) run() {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+func (h *hints) run(ctx context.Context) {
 	s := h.subscribe(ctx)
 	defer s.Close()
 	messages := s.Channel(redis.WithChannelHealthCheckInterval(quiet))
@@ -115,7 +113,7 @@ func (h *hints) run() {
 			if len(remove) > 0 {
 				_ = s.Unsubscribe(ctx, remove...)
 			}
-		case <-h.done:
+		case <-ctx.Done():
 			return
 		}
 	}
