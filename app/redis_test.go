@@ -276,6 +276,40 @@ func TestRedisIsFlushed(t *testing.T) {
 	}
 }
 
+// A job that too few replicas have received is told to be of unknown fate; asked
+// for again under its key it is one job.
+func TestReplicaOfRedisIsAway(t *testing.T) {
+	t.Parallel()
+	watched := redistest.StartSentinel(t)
+	c := onRedis(watched.URL(""))
+	c.Durability = "replicas=1"
+	s := start(t, c)
+	w := s.register(t, "w", []string{"q"}, nil)
+	j := client.NewJob{Queue: "q", Type: "t", IdempotencyKey: "one"}
+	watched.Replica.Kill()
+	_, err := s.once(t).Enqueue(deadline(t), j)
+	var problem *client.Problem
+	if !errors.As(err, &problem) || problem.Status != http.StatusServiceUnavailable || problem.Outcome != "unknown" {
+		t.Errorf("Enqueue = %v, want 503 with an unknown outcome", err)
+	}
+	watched.Replica.Restart(t)
+	s.back(t)
+	made, err := s.Enqueue(deadline(t), j)
+	if err != nil || made.Durability != "replicas=1" {
+		t.Fatalf("Enqueue = %+v, %v", made, err)
+	}
+	status(t, s.await(t, made.ID), job.Succeeded)
+	pushes := 0
+	for _, p := range w.received() {
+		if p.jobType == "t" {
+			pushes++
+		}
+	}
+	if pushes != 1 {
+		t.Errorf("%d pushes, want 1", pushes)
+	}
+}
+
 // One node serves a store for now. A second one is told so; the first is not
 // disturbed.
 func TestSecondNodeOnRedis(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/orchestrix/orchestrix/client"
 	"github.com/orchestrix/orchestrix/cmd/orchestrix/internal/receiver"
 	"github.com/orchestrix/orchestrix/control"
+	"github.com/orchestrix/orchestrix/store/engine/redis/redistest"
 	"github.com/orchestrix/orchestrix/store/sealed"
 )
 
@@ -273,6 +274,24 @@ func TestDoctor(t *testing.T) {
 	for _, check := range []string{"configuration", "directory", "fsync", "free space", "open files", "port", "server", "clock", "API key", "worker near"} {
 		if !regexp.MustCompile(`(?m)^` + check + ` +(ok|warn)`).MatchString(r.out) {
 			t.Errorf("%s is not well:\n%s", check, r.out)
+		}
+	}
+}
+
+func TestDoctorLooksAtRedis(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t)
+	redis.Do(t, "ACL", "SETUSER", "user", "on", ">hidden", "~*", "&*", "+@all")
+	store := strings.Replace(redis.URL(""), "://", "://user:hidden@", 1)
+	for url, want := range map[string]string{
+		store: `(?m)^store +ok`,
+		strings.Replace(store, "redis:", "redis-cluster:", 1):   `(?m)^store +FAILED.*begin the URL with redis://`,
+		strings.Replace(store, ":hidden@", ":hidden-wrong@", 1): `(?m)^store +FAILED.*WRONGPASS`,
+		"redis://:hidden@127.0.0.1:1":                           `(?m)^store +FAILED.*refused`,
+	} {
+		r := command(t, "", "doctor", "--listen", "127.0.0.1:0", "--store", url)
+		if !regexp.MustCompile(want).MatchString(r.out) || strings.Contains(r.out+r.err, "hidden") {
+			t.Errorf("want %s:\n%s%s", want, r.out, r.err)
 		}
 	}
 }

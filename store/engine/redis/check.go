@@ -37,11 +37,18 @@ func (e *Engine) check(ctx context.Context) error {
 		}
 		return e.checkServer(infoFields(info))
 	})
-	if err != nil {
+	switch {
+	case err != nil && strings.Contains(err.Error(), "cluster support disabled"):
+		return fmt.Errorf("open %s: %w", e.servers.target, errStandalone)
+	case err != nil:
 		return fmt.Errorf("open %s: %w", e.servers.target, err)
 	}
 	return e.probe(ctx)
 }
+
+// errStandalone is what a cluster's client is told by a server that is no part of
+// one, which then has no slots to look at.
+var errStandalone = errors.New("the server is no part of a Redis Cluster: begin the URL with redis://")
 
 func (e *Engine) checkServer(info map[string]string) error {
 	major, _, _ := strings.Cut(info["redis_version"], ".")
@@ -50,11 +57,9 @@ func (e *Engine) checkServer(info map[string]string) error {
 	}
 	switch mode := info["redis_mode"]; {
 	case mode == "cluster" && e.servers.cluster == nil:
-		return fmt.Errorf("the server is part of a Redis Cluster: begin the URL with redis-cluster://")
-	case mode == "standalone" && e.servers.cluster != nil:
-		return fmt.Errorf("the server is no part of a Redis Cluster: begin the URL with redis://")
+		return errors.New("the server is part of a Redis Cluster: begin the URL with redis-cluster://")
 	case mode == "sentinel":
-		return fmt.Errorf("the server is a Sentinel: begin the URL with redis-sentinel://, and name the master behind the hosts")
+		return errors.New("the server is a Sentinel: begin the URL with redis-sentinel://, and name the master behind the hosts")
 	}
 	if policy := info["maxmemory_policy"]; policy != "noeviction" {
 		return fmt.Errorf("the server evicts keys when its memory is full, which loses jobs (maxmemory-policy is %q): set maxmemory-policy noeviction", policy)
@@ -63,7 +68,7 @@ func (e *Engine) checkServer(info map[string]string) error {
 		return fmt.Errorf("%w: the server is a replica: name its primary, or use redis-sentinel://", engine.ErrUnavailable)
 	}
 	if e.durability == DurableAOF && info["aof_enabled"] != "1" {
-		return fmt.Errorf("the server keeps no append-only file, so that a restart loses acknowledged jobs: " +
+		return errors.New("the server keeps no append-only file, so that a restart loses acknowledged jobs: " +
 			"set appendonly yes, or accept the loss with --durability memory, or wait for replicas with --durability replicas=N")
 	}
 	if replicas, _ := strconv.Atoi(info["connected_slaves"]); replicas < e.durability.replicas {

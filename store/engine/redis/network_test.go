@@ -118,7 +118,7 @@ func TestReplicaIsAway(t *testing.T) {
 	watched := redistest.StartSentinel(t)
 	prefix := unique()
 	o := redis.Options{Shards: 3, Durability: redis.DurableReplicas(1)}
-	s := &subject{t, openStore(t, parse(t, watched.URL("?timeout=600ms&prefix="+prefix)), o), prefix}
+	s := &subject{t, openStore(t, parse(t, watched.URL("?timeout=2s&prefix="+prefix)), o), prefix}
 	h := s.acquire(0, alice)
 	if _, err := s.commit(h.Fence, 1, add("n", 1)); err != nil {
 		t.Fatal(err)
@@ -148,7 +148,7 @@ func TestFailover(t *testing.T) {
 	t.Parallel()
 	watched := redistest.StartSentinel(t)
 	prefix := unique()
-	target := parse(t, watched.URL("?timeout=1s&prefix="+prefix))
+	target := parse(t, watched.URL("?timeout=2s&prefix="+prefix))
 	s := &subject{t, openStore(t, target, redis.Options{Shards: 3, Durability: redis.DurableReplicas(1)}), prefix}
 	h := s.acquire(0, alice)
 	if _, err := s.commit(h.Fence, 1, put("k", "v"), add("n", 1)); err != nil {

@@ -46,7 +46,7 @@ func TestWrongKindOfURL(t *testing.T) {
 	t.Parallel()
 	server, watched := redistest.Start(t), redistest.StartSentinel(t)
 	for url, want := range map[string]string{
-		"redis-cluster://" + server.Address(): "luster",
+		"redis-cluster://" + server.Address(): "begin the URL with redis://",
 		strings.Replace(strings.TrimSuffix(watched.URL(""), "/"+redistest.Master), "redis-sentinel", "redis", 1): "redis-sentinel://",
 		strings.Replace(watched.URL(""), redistest.Master, "nobody", 1):                                          "nobody",
 		"redis://127.0.0.1:1": "refused",
