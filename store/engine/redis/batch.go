@@ -18,8 +18,7 @@ const (
 	opStamp
 )
 
-// batchWriter encodes a batch as apply.lua reads it. A key with an empty value
-// stands in the index only, which is a third of all that the store writes.
+// batchWriter encodes a batch as apply.lua reads it.
 type batchWriter struct {
 	writer
 	seen map[uint64]struct{}
