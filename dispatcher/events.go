@@ -25,7 +25,7 @@ type (
 	laneGrew struct{ Lane store.Lane }
 	// timerSet says that a timer fires at At.
 	timerSet struct{ At time.Time }
-	// laneRead answers effects.ReadLanes. Skipped and More are as
+	// laneRead answers effects.ReadKeys and ReadLanes. Skipped and More are as
 	// store.Owner.ReadLaneExcept returned them, or as ReadKey did where one key
 	// was read.
 	laneRead struct {
@@ -123,7 +123,7 @@ type want struct {
 }
 
 // laneRequest asks for entries of a lane, but for the keys that machine.skips
-// names; where Key is set, for entries of that key alone.
+// names; among effects.ReadKeys, for entries of one key alone.
 type laneRequest struct {
 	Lane  store.Lane
 	Limit int
@@ -145,7 +145,8 @@ type headsRequest struct {
 // before anything else happens to the machine, and answered in the next step:
 // so the machine never sees a state that is older than what it knows.
 type effects struct {
-	ReadLanes    []laneRequest
+	ReadKeys     []laneRequest
+	ReadLanes    []laneRequest // no lane twice
 	ReadHeads    []headsRequest
 	ReadTimers   int // how many; 0 for none
 	ReadInbox    int
@@ -183,14 +184,14 @@ type effects struct {
 
 // reads reports whether the effects ask for anything to be read.
 func (e *effects) reads() bool {
-	return len(e.ReadLanes) > 0 || len(e.ReadHeads) > 0 || e.ReadTimers > 0 || e.ReadInbox > 0 || e.ReadFinished > 0
+	return len(e.ReadKeys) > 0 || len(e.ReadLanes) > 0 || len(e.ReadHeads) > 0 || e.ReadTimers > 0 || e.ReadInbox > 0 || e.ReadFinished > 0
 }
 
 func (e *effects) reset() {
 	clear(e.Push)
 	clear(e.Settled)
 	*e = effects{
-		ReadLanes: e.ReadLanes[:0], ReadHeads: e.ReadHeads[:0], Push: e.Push[:0], Abort: e.Abort[:0],
+		ReadKeys: e.ReadKeys[:0], ReadLanes: e.ReadLanes[:0], ReadHeads: e.ReadHeads[:0], Push: e.Push[:0], Abort: e.Abort[:0],
 		Settled: e.Settled[:0], Gone: e.Gone[:0], Trimmed: e.Trimmed[:0],
 		Failing: e.Failing[:0], Circuits: e.Circuits[:0],
 	}

@@ -204,7 +204,7 @@ func (f *fixture) carry(out *effects) (events []event) {
 }
 
 func (f *fixture) read(out *effects) (events []event) {
-	for _, r := range out.ReadLanes {
+	for _, r := range slices.Concat(out.ReadKeys, out.ReadLanes) {
 		events = append(events, f.readLane(r))
 	}
 	if out.ReadTimers > 0 {

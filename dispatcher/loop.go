@@ -332,13 +332,24 @@ func (l *loop) circuit(c circuitChange) {
 
 // read answers the reads of one step.
 func (l *loop) read(ctx context.Context, out *effects, events []event, now time.Time) ([]event, error) {
-	for _, r := range out.ReadLanes {
+	for _, r := range out.ReadKeys {
 		if err := l.patiently(ctx, func() error {
-			read, err := readLane(ctx, l.owner, l.m, r)
+			read, err := readKey(ctx, l.owner, r)
 			events = appended(events, err, read)
 			return err
 		}); err != nil {
-			return nil, fmt.Errorf("read lane of queue %q: %w", r.Lane.Queue, err)
+			return nil, fmt.Errorf("read key of queue %q: %w", r.Lane.Queue, err)
+		}
+	}
+	if len(out.ReadLanes) > 0 {
+		if err := l.patiently(ctx, func() error {
+			reads, err := readLanes(ctx, l.owner, l.m, out.ReadLanes)
+			for _, read := range reads {
+				events = appended(events, err, read)
+			}
+			return err
+		}); err != nil {
+			return nil, fmt.Errorf("read lanes: %w", err)
 		}
 	}
 	for _, r := range out.ReadHeads {
@@ -380,15 +391,26 @@ func (l *loop) read(ctx context.Context, out *effects, events []event, now time.
 	return events, nil
 }
 
-// readLane answers one read of a lane.
-func readLane(ctx context.Context, o *store.Owner, m *machine, r laneRequest) (read laneRead, err error) {
-	read.Lane, read.Key = r.Lane, r.Key
-	if r.Key != nil {
-		read.Entries, read.More, err = o.ReadKey(ctx, r.Lane, r.Key.name, r.Limit, r.Bytes)
-		return read, err
+// readKey answers one read of a key.
+func readKey(ctx context.Context, o *store.Owner, r laneRequest) (laneRead, error) {
+	entries, more, err := o.ReadKey(ctx, r.Lane, r.Key.name, r.Limit, r.Bytes)
+	return laneRead{Lane: r.Lane, Key: r.Key, Entries: entries, More: more}, err
+}
+
+// readLanes answers the reads of lanes of one step.
+func readLanes(ctx context.Context, o *store.Owner, m *machine, requests []laneRequest) ([]laneRead, error) {
+	reads := make([]store.LaneRead, len(requests))
+	for i, r := range requests {
+		reads[i] = store.LaneRead{Lane: r.Lane, Limit: r.Limit, MaxBytes: r.Bytes, Skip: m.skips(r.Lane)}
 	}
-	read.Entries, read.Skipped, read.More, err = o.ReadLaneExcept(ctx, r.Lane, r.Limit, r.Bytes, m.skips(r.Lane))
-	return read, err
+	if err := o.ReadLanes(ctx, reads); err != nil {
+		return nil, err
+	}
+	answers := make([]laneRead, len(reads))
+	for i, r := range reads {
+		answers[i] = laneRead{Lane: r.Lane, Entries: r.Entries, Skipped: r.Skipped, More: r.More}
+	}
+	return answers, nil
 }
 
 // readHeads answers one read of ordered jobs.

@@ -50,6 +50,7 @@ type machine struct {
 	health   map[string]*health // by worker
 	runnable fifo[*queue]       // queues that may have something to claim
 	refill   []*lane            // lanes to be read
+	backlogs int                // lanes of which the store may have more
 	suspects []*item            // ready jobs that may be what killed a node
 	claims   map[uint64]int
 
@@ -284,7 +285,7 @@ func (m *machine) askLane(l *lane, jobs, bytes int) {
 		l.wanting = slices.Delete(l.wanting, 0, 1)
 		n := min(limit, max(1, l.keyRoom(in.name)-in.ready()))
 		limit -= n
-		m.out.ReadLanes = append(m.out.ReadLanes, laneRequest{l.Lane, n, max(bytes-n*entryCost, 1), in})
+		m.out.ReadKeys = append(m.out.ReadKeys, laneRequest{l.Lane, n, max(bytes-n*entryCost, 1), in})
 	}
 	if limit > 0 && l.more {
 		l.asked = true

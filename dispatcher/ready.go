@@ -138,17 +138,47 @@ func (q *queue) laneRoom() int {
 func (m *machine) room(l *lane, jobs, bytes int) int {
 	// A read is bounded by payloads, the window also by what an entry costs
 	// beside its payload: half of the bytes are for that.
-	limit := min(l.space(), jobs, bytes/(2*entryCost))
+	limit := min(m.space(l), jobs, bytes/(2*entryCost))
 	if limit > 0 {
 		return limit
 	}
 	return max(0, 1-l.n-l.held)
 }
 
+// setMore notes whether the store may have more of a lane.
+func (m *machine) setMore(l *lane, more bool) {
+	switch {
+	case more && !l.more:
+		m.backlogs++
+	case !more && l.more:
+		m.backlogs--
+	}
+	l.more = more
+}
+
+// minRead is how many jobs a read for the sake of keys that have none in the window
+// must have room for.
+const minRead = 8
+
+// minShare is how many ready jobs a lane may have, however many lanes there are.
+const minShare = 4
+
+// share is how many ready jobs a lane may have where the window has to do for
+// those of many: an equal part of it. A lane is read when it has less than half of
+// that, and not whenever one of its jobs is pushed: to read one job costs as much
+// as to read ten.
+func (m *machine) share() int {
+	size := entryCost
+	if m.ready > 0 {
+		size = m.bytes / m.ready
+	}
+	return max(minShare, min(m.limits.WindowJobs, m.limits.WindowBytes/size)/max(m.backlogs, 1))
+}
+
 // space is how many more entries the lane may have in the window, whatever the
 // others have.
-func (l *lane) space() int {
-	room := l.queue.laneRoom()
+func (m *machine) space(l *lane) int {
+	room := min(l.queue.laneRoom(), m.share())
 	if l.newcomer {
 		room += room / 4
 	}
@@ -161,7 +191,8 @@ var entryCost = new(store.Entry).Size()
 // wantRefill notes that a lane runs low, if the store may have more of it and
 // its queue could use it.
 func (m *machine) wantRefill(q *queue, l *lane) {
-	low := l.n+l.held < (q.laneRoom()+1)/2 || l.urgent || l.newcomer && l.space() >= max(1, q.laneRoom()/8)
+	room := min(q.laneRoom(), m.share())
+	low := l.n+l.held < (room+1)/2 || l.urgent || l.newcomer && m.space(l) >= max(minRead, room/8)
 	if l.asked || !q.serves(l) || len(l.wanting) == 0 && !(l.more && low) {
 		return
 	}
@@ -182,7 +213,7 @@ func (m *machine) grow(id store.Lane) {
 		return
 	}
 	l := q.lane(id)
-	l.more = true
+	m.setMore(l, true)
 	m.wantRefill(q, l)
 }
 
@@ -212,7 +243,7 @@ func (m *machine) onArrived(entries []*store.Entry) {
 			m.addReady(q, l, e)
 			continue
 		}
-		l.more = true
+		m.setMore(l, true)
 		l.newcomer, l.urgent = l.newcomer || in == nil, l.urgent || in == nil
 		m.wantRefill(q, l)
 	}
@@ -244,7 +275,8 @@ func (m *machine) onLaneRead(ev laneRead) {
 	}
 	// A read ends where an earlier one began or the room does, which may be short of
 	// keys that came since: then the next one finds them.
-	l.asked, l.more = false, ev.More
+	l.asked = false
+	m.setMore(l, ev.More)
 	l.newcomer = l.newcomer && ev.More
 	l.urgent = l.newcomer && l.urgent && !found
 	for _, name := range ev.Skipped {

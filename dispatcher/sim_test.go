@@ -935,9 +935,19 @@ func (s *sim) carry(out *effects) (events []event) {
 		s.checkCommit(out.Commit)
 		s.checkTrims(out.Commit)
 	}
-	for _, r := range out.ReadLanes {
-		read, err := readLane(ctx, s.owner, s.m, r)
+	var reads []laneRead
+	for _, r := range out.ReadKeys {
+		read, err := readKey(ctx, s.owner, r)
 		s.must(err)
+		reads = append(reads, read)
+	}
+	if len(out.ReadLanes) > 0 {
+		read, err := readLanes(ctx, s.owner, s.m, out.ReadLanes)
+		s.must(err)
+		reads = append(reads, read...)
+	}
+	for i, r := range slices.Concat(out.ReadKeys, out.ReadLanes) {
+		read := reads[i]
 		if len(read.Entries) > r.Limit {
 			s.fail("%d entries were read, asked were %d", len(read.Entries), r.Limit)
 		}

@@ -104,23 +104,62 @@ func (o *Owner) ReadLane(ctx context.Context, l Lane, limit, maxBytes int) (entr
 // call the Owner. A key that was skipped is behind: what it has is handed out by
 // ReadKey alone, until that found no more. more is about the other keys.
 func (o *Owner) ReadLaneExcept(ctx context.Context, l Lane, limit, maxBytes int, skip func(key string) bool) (entries []*Entry, skipped []string, more bool, err error) {
+	read := []LaneRead{{Lane: l, Limit: limit, MaxBytes: maxBytes, Skip: skip}}
+	err = o.ReadLanes(ctx, read)
+	return read[0].Entries, read[0].Skipped, read[0].More, err
+}
+
+// LaneRead is one of several calls of ReadLaneExcept that are made at once: what it
+// is given, and what it returns.
+type LaneRead struct {
+	Lane            Lane
+	Limit, MaxBytes int
+	Skip            func(key string) bool
+
+	Entries []*Entry
+	Skipped []string
+	More    bool
+}
+
+// ReadLanes is ReadLaneExcept for several lanes, of which none is in the list
+// twice. Their jobs are loaded together: what stands at the heads of many lanes came
+// at about the same time, and lies together in the store. Where it fails nothing was
+// handed out.
+func (o *Owner) ReadLanes(ctx context.Context, reads []LaneRead) error {
+	o.reading.Lock()
+	defer o.reading.Unlock()
 	t := &o.tracker
-	r := t.beginRead(l)
-	defer t.endRead(r)
-	r.walking.Lock()
-	defer r.walking.Unlock()
-	w := walk{owner: o, reader: r, limit: min(max(limit, 1), engine.MaxScan), skip: skip}
-	done, err := w.run(ctx)
-	if err == nil {
-		entries, err = w.load(ctx, maxBytes)
+	walks := make([]*walk, len(reads))
+	for i := range reads {
+		r := &reads[i]
+		w := &walk{owner: o, reader: t.beginRead(r.Lane), limit: min(max(r.Limit, 1), engine.MaxScan), skip: r.Skip, maxBytes: r.MaxBytes}
+		defer t.endRead(w.reader)
+		w.reader.walking.Lock()
+		defer w.reader.walking.Unlock()
+		walks[i] = w
 	}
-	if err != nil {
-		r.lap.open = false
-		return nil, nil, false, o.failed("read lane", err)
+	if err := o.walkAll(ctx, walks); err != nil {
+		for _, w := range walks {
+			w.reader.lap.open = false
+		}
+		return o.failed("read lanes", err)
 	}
-	more = !t.finish(r, &w, done && w.accepted == len(w.found))
+	for i, w := range walks {
+		reads[i].Entries, reads[i].Skipped = w.entries, slices.Sorted(maps.Keys(w.skipped))
+		reads[i].More = !t.finish(w.reader, w, w.done && w.accepted == len(w.found))
+	}
 	o.removeStale(ctx)
-	return entries, slices.Sorted(maps.Keys(w.skipped)), more, nil
+	return nil
+}
+
+// walkAll walks through the lanes and loads what was found.
+func (o *Owner) walkAll(ctx context.Context, walks []*walk) (err error) {
+	for _, w := range walks {
+		if w.done, err = w.run(ctx); err != nil {
+			return err
+		}
+	}
+	return o.loadAll(ctx, walks)
 }
 
 func (t *tracker) beginRead(l Lane) *laneReader {
@@ -188,10 +227,13 @@ func (r *laneReader) openLap(t *tracker, next, stop []byte) {
 
 // walk is one ReadLane.
 type walk struct {
-	owner  *Owner
-	reader *laneReader
-	limit  int
+	owner    *Owner
+	reader   *laneReader
+	limit    int
+	maxBytes int
 
+	done     bool // the lap is
+	entries  []*Entry
 	found    []found
 	accepted int               // how many of found are handed out
 	passed   map[string]uint64 // how far the keys were read by this walk
@@ -377,37 +419,53 @@ func (w *walk) leave(last uint64, ends bool) {
 	w.key = ""
 }
 
-// load reads the jobs of what was found and, of as many as there is room for,
+// loadAll reads the jobs of what was found and, of as many as there is room for,
 // their payloads.
-func (w *walk) load(ctx context.Context, maxBytes int) ([]*Entry, error) {
-	ids := make([]job.ID, len(w.found))
-	for i := range w.found {
-		ids[i] = w.found[i].tag.id
+func (o *Owner) loadAll(ctx context.Context, walks []*walk) error {
+	var ids []job.ID
+	for _, w := range walks {
+		for i := range w.found {
+			ids = append(ids, w.found[i].tag.id)
+		}
 	}
-	jobs, err := w.owner.store.jobs(ctx, w.owner.shard, ids)
+	jobs, err := o.store.jobs(ctx, o.shard, ids)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	live := make([]job.ID, 0, len(ids))
+	live := ids[:0]
+	for _, w := range walks {
+		w.accept(jobs)
+		for _, e := range w.entries {
+			live = append(live, e.Job.ID)
+		}
+	}
+	payloads, err := o.store.payloads(ctx, o.shard, live)
+	if err != nil {
+		return err
+	}
+	for _, w := range walks {
+		for _, e := range w.entries {
+			e.Payload = payloads[e.Job.ID]
+		}
+	}
+	return nil
+}
+
+// accept makes entries of what was found, as far as there is room for payloads.
+func (w *walk) accept(jobs map[job.ID]*job.Job) {
 	size := 0
-	entries := make([]*Entry, 0, len(w.found))
+	w.entries = make([]*Entry, 0, len(w.found))
 	for i := range w.found {
 		f := &w.found[i]
 		if j := jobs[f.tag.id]; f.tag.live(j) {
-			if size += j.PayloadSize; size > maxBytes && len(entries) > 0 {
+			if size += j.PayloadSize; size > w.maxBytes && len(w.entries) > 0 {
 				break
 			}
 			f.entry = &Entry{Job: j, Place: InLane, Seq: f.seq}
-			entries = append(entries, f.entry)
-			live = append(live, j.ID)
+			w.entries = append(w.entries, f.entry)
 		}
 		w.accepted++
 	}
-	payloads, err := w.owner.store.payloads(ctx, w.owner.shard, live)
-	for _, e := range entries {
-		e.Payload = payloads[e.Job.ID]
-	}
-	return entries, err
 }
 
 // removeStale removes stale entries at once where too many wait for a commit.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -254,4 +255,46 @@ func TestLanes(t *testing.T) {
 			{Queue: "b", Priority: job.Low, AdHoc: false},
 		})
 	})
+}
+
+// Several lanes are read at once, each as by itself; where the store fails, none has
+// handed out anything.
+func TestReadLanes(t *testing.T) {
+	t.Parallel()
+	f, e := modelFixture(t, 1)
+	f.own(0)
+	for range 3 {
+		f.one("a", nil)
+		f.one("b", func(j *job.Job) { j.Key = "k" })
+	}
+	reads := func() []LaneRead {
+		return []LaneRead{
+			{Lane: lane("a"), Limit: 2, MaxBytes: 1 << 20},
+			{Lane: lane("b"), Limit: 10, MaxBytes: 1 << 20, Skip: func(key string) bool { return key == "k" }},
+			{Lane: lane("c"), Limit: 10, MaxBytes: 1 << 20},
+		}
+	}
+	e.Fail = func(op string, n int) error {
+		if op == "get" {
+			return engine.ErrUnavailable
+		}
+		return nil
+	}
+	failed := reads()
+	if err := f.owner.ReadLanes(ctx(), failed); !errors.Is(err, ErrUnavailable) || failed[0].Entries != nil {
+		t.Fatalf("%v, %v", err, failed[0].Entries)
+	}
+	e.Fail = nil
+	got := reads()
+	if err := f.owner.ReadLanes(ctx(), got); err != nil {
+		t.Fatal(err)
+	}
+	f.equal("a", seqs(got[0].Entries), []uint64{1, 3})
+	f.equal("more of a", got[0].More, true)
+	f.equal("payload", string(got[0].Entries[1].Payload), "payload 3")
+	f.equal("the rest of a", seqs(f.readLane(lane("a"))), []uint64{5})
+	f.equal("b", seqs(got[1].Entries), []uint64(nil))
+	f.equal("skipped of b", got[1].Skipped, []string{"k"})
+	f.equal("c", len(got[2].Entries), 0)
+	f.equal("more of c", got[2].More, false)
 }

@@ -18,17 +18,17 @@ func (o *Owner) ReadKey(ctx context.Context, l Lane, key string, limit, maxBytes
 	defer t.endRead(r)
 	r.walking.Lock()
 	defer r.walking.Unlock()
-	w := walk{owner: o, reader: r, limit: min(max(limit, 1), engine.MaxScan-1)}
+	w := walk{owner: o, reader: r, limit: min(max(limit, 1), engine.MaxScan-1), maxBytes: maxBytes}
 	done, err := w.runKey(ctx, string(appendEscaped(nil, key)))
 	if err == nil {
-		entries, err = w.load(ctx, maxBytes)
+		err = o.loadAll(ctx, []*walk{&w})
 	}
 	if err != nil {
 		return nil, false, o.failed("read key", err)
 	}
 	more = t.finishKey(r, &w, key, told, done && w.accepted == len(w.found))
 	o.removeStale(ctx)
-	return entries, more, nil
+	return w.entries, more, nil
 }
 
 // beginKeyRead is beginRead for a read that leaves the other keys as they are.

@@ -33,6 +33,7 @@ type Owner struct {
 	retain  retention
 	inbox   atomic.Uint64 // no command below this number is in the inbox
 
+	reading    sync.Mutex // one ReadLanes at a time has the readers of several lanes
 	committing sync.Mutex
 	state      sync.Mutex // guards commit
 	commit     uint64

@@ -43,7 +43,7 @@ type Options struct {
 // The defaults of Options.
 const (
 	DefaultMaxIdle        = 2048
-	DefaultMaxIdlePerHost = 1024
+	DefaultMaxIdlePerHost = 2048
 	DefaultIdleTimeout    = 30 * time.Second
 	DefaultDialTimeout    = 10 * time.Second
 	defaultUserAgent      = "Orchestrix"
