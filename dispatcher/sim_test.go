@@ -123,9 +123,8 @@ type simJob struct {
 
 // lingering is a push whose node died and that goes on at its worker.
 type lingering struct {
-	job    *job.Job
-	worker string
-	until  time.Time
+	job   *job.Job
+	until time.Time
 }
 
 func keyOf(j *job.Job) laneKey { return laneKey{store.Lane{Queue: j.Queue}, j.Key} }
@@ -767,7 +766,7 @@ func (s *sim) crash() {
 	}
 	for _, p := range s.inFlight {
 		if !p.done {
-			s.lingering = append(s.lingering, lingering{p.order.Entry.Job, "", p.until})
+			s.lingering = append(s.lingering, lingering{p.order.Entry.Job, p.until})
 		}
 	}
 	clear(s.inFlight)
