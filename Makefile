@@ -59,6 +59,12 @@ bench-isolation: ## measure what a hanging worker costs another queue
 bench-limits: ## measure what keeping account of limits costs
 	go run ./cmd/orchestrix bench limits
 
+.PHONY: bench-peers
+bench-peers: ## measure asynq on Redis and River on PostgreSQL beside Orchestrix
+	tools/need-redis.sh
+	go build -o bin/orchestrix ./cmd/orchestrix
+	cd tools/peers && GOWORK=off go run . --orchestrix ../../bin/orchestrix
+
 .PHONY: bench-spread
 bench-spread: ## measure what 10,000 queues and a million keys cost
 	go run ./cmd/orchestrix bench spread

@@ -18,15 +18,15 @@ the whole pipeline to the same worker. Jobs go over REST, in batches and then on
 by one, are fsynced, pushed with signatures, and recorded; a phase ends when all
 of its jobs are succeeded.
 
-Worker and server are processes of their own. CPU is that of client, server and
-worker together, in microseconds per job. The ratios compare with the bare loop:
+Worker and server are processes of their own. CPU is that of client, server,
+worker and, with --redis, redis-server together, in microseconds per job. The ratios compare with the bare loop:
 1.00 is as fast, or as cheap, as not having a dispatcher at all.`
 
 func (c *cli) benchCommand() *cobra.Command {
 	o := bench.Options{}
 	cmd := &cobra.Command{
 		Use: "bench", Short: "Measure the pipeline against a bare POST loop", Long: benchLong,
-		Example: indent("orchestrix bench\norchestrix bench --jobs 100000 --payload 4096 -o json"),
+		Example: indent("orchestrix bench\norchestrix bench --redis\norchestrix bench --jobs 100000 --payload 4096 -o json"),
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.bench(cmd.Context(), o) },
 	}
@@ -36,6 +36,7 @@ func (c *cli) benchCommand() *cobra.Command {
 	flags.IntVar(&o.Concurrency, "concurrency", 256, "pushes at once, of the bare loop and of the queue")
 	flags.IntVar(&o.Batch, "batch", 500, "jobs in one POST of the batch phase")
 	flags.IntVar(&o.Singles, "clients", 64, "clients that send single POSTs")
+	flags.BoolVar(&o.Redis, "redis", false, "keep the jobs in a redis-server of its own, started from the PATH (append-only file, synced once a second)")
 	flags.StringVar(&o.Dir, "dir", os.TempDir(), "make the server's temporary directory in this `directory`")
 	cmd.AddCommand(c.benchBacklogCommand(), c.benchIsolationCommand(), c.benchSpreadCommand(), c.benchLimitsCommand(), c.benchWorkerCommand())
 	return cmd
@@ -77,13 +78,13 @@ func (c *cli) showReport(r *bench.Report) error {
 	fmt.Fprintf(c.stdout, "%d jobs a phase, %d byte payloads, concurrency %d, batches of %d, %d single clients; %d CPUs, %s\n\n",
 		r.Jobs, r.Payload, r.Concurrency, r.Batch, r.Singles, r.CPUs, r.Go)
 	t := terminal.Table{
-		Header: []string{"phase", "wall", "jobs/s", "cpu µs/job", "client", "server", "worker", "wall ratio", "cpu ratio", "post p50", "post p99"},
-		Right:  []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, Status: -1,
+		Header: []string{"phase", "wall", "jobs/s", "cpu µs/job", "client", "server", "store", "worker", "wall ratio", "cpu ratio", "post p50", "post p99"},
+		Right:  []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, Status: -1,
 	}
 	for _, p := range r.Phases {
 		t.Rows = append(t.Rows, []string{
 			p.Name, p.Wall.Round(time.Millisecond).String(), strconv.FormatFloat(p.Rate, 'f', 0, 64),
-			micros(p.CPU), micros(p.ClientCPU), micros(p.ServerCPU), micros(p.WorkerCPU),
+			micros(p.CPU), micros(p.ClientCPU), micros(p.ServerCPU), micros(p.StoreCPU), micros(p.WorkerCPU),
 			ratio(p.WallRatio), ratio(p.CPURatio), latency(p.P50), latency(p.P99),
 		})
 	}

@@ -54,8 +54,8 @@ func (b *bench) measure(name string, run func() (details, error)) (Phase, error)
 
 // usage is the CPU time of each process; known says that the system tells.
 type usage struct {
-	client, server, worker time.Duration
-	known                  bool
+	client, server, worker, store time.Duration
+	known                         bool
 }
 
 func (b *bench) usage() usage {
@@ -66,7 +66,9 @@ func (b *bench) usage() usage {
 	if b.server != nil {
 		u.server, err3 = b.server.cpu()
 	}
-	u.known = err1 == nil && err2 == nil && err3 == nil
+	var err4 error
+	u.store, err4 = b.redis.cpu()
+	u.known = err1 == nil && err2 == nil && err3 == nil && err4 == nil
 	return u
 }
 
@@ -78,7 +80,8 @@ func (p *Phase) setCPU(before, after usage) {
 	p.ClientCPU = perJob(after.client - before.client)
 	p.ServerCPU = perJob(after.server - before.server)
 	p.WorkerCPU = perJob(after.worker - before.worker)
-	p.CPU = p.ClientCPU + p.ServerCPU + p.WorkerCPU
+	p.StoreCPU = perJob(after.store - before.store)
+	p.CPU = p.ClientCPU + p.ServerCPU + p.WorkerCPU + p.StoreCPU
 }
 
 // bare posts the payload to the worker, as plainly as net/http can.

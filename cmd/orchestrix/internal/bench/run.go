@@ -17,6 +17,9 @@ type Options struct {
 	// Dir is where the server's directory is made; it decides which disk is
 	// fsynced.
 	Dir string
+	// Redis has the server keep its jobs in a redis-server, which is started from the
+	// PATH, and not in its directory.
+	Redis bool
 	// Jobs is the number of jobs of each phase, Payload their size in bytes.
 	Jobs, Payload int
 	// Concurrency is that of the bare loop and of the queue alike.
@@ -43,6 +46,7 @@ type Phase struct {
 	ClientCPU float64 `json:"client_cpu_us_per_job"`
 	ServerCPU float64 `json:"server_cpu_us_per_job"`
 	WorkerCPU float64 `json:"worker_cpu_us_per_job"`
+	StoreCPU  float64 `json:"store_cpu_us_per_job,omitempty"`
 	// WallRatio is its rate and CPURatio its CPU's inverse, each over that of the
 	// bare loop: 1 is as good as the bare loop.
 	WallRatio float64 `json:"wall_ratio"`
@@ -71,6 +75,7 @@ type bench struct {
 	payload []byte
 	worker  *process
 	server  *process
+	redis   *redisServer // nil where the store is embedded
 	api     *client.Client
 }
 
@@ -104,11 +109,16 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 
 // pipeline starts a server on an empty directory and measures both ways in.
 func (b *bench) pipeline(ctx context.Context, secret string, report *Report) error {
-	server, err := startServer(ctx, b.Executable, b.Dir)
+	server, err := b.startStore(ctx)
 	if err != nil {
 		return err
 	}
-	defer server.stop()
+	defer func() {
+		server.stop()
+		if b.redis != nil {
+			b.redis.stop()
+		}
+	}()
 	b.server, b.api = server.process, server.api
 	if err := b.prepare(ctx, secret); err != nil {
 		return err
@@ -124,6 +134,24 @@ func (b *bench) pipeline(ctx context.Context, secret string, report *Report) err
 	}
 	report.Phases = append(report.Phases, singles)
 	return b.check(ctx)
+}
+
+// startStore starts the server, and the store that it is measured with.
+func (b *bench) startStore(ctx context.Context) (*server, error) {
+	if !b.Redis {
+		return startServer(ctx, b.Executable, b.Dir)
+	}
+	r, err := startRedis(ctx, b.Dir)
+	if err != nil {
+		return nil, err
+	}
+	server, err := startServerOn(ctx, b.Executable, r.url, r.dir)
+	if err != nil {
+		r.stop()
+		return nil, err
+	}
+	b.redis = r
+	return server, nil
 }
 
 // prepare registers the worker and gives the queues the bare loop's

@@ -28,7 +28,12 @@ func startServer(ctx context.Context, executable, parent string) (*server, error
 	if err != nil {
 		return nil, err
 	}
-	p, err := start(ctx, executable, serverURL, "serve", "-o", "json", "--store", "embedded:"+dir,
+	return startServerOn(ctx, executable, "embedded:"+dir, dir)
+}
+
+// startServerOn starts one on that store; dir is removed when it is stopped.
+func startServerOn(ctx context.Context, executable, store, dir string) (*server, error) {
+	p, err := start(ctx, executable, serverURL, "serve", "-o", "json", "--store", store,
 		"--listen", "127.0.0.1:0", "--allow-cidr", "127.0.0.0/8", "--log-level", "warn", "--drain-grace", "5s")
 	if err != nil {
 		os.RemoveAll(dir)
