@@ -19,8 +19,9 @@ by one, are fsynced, pushed with signatures, and recorded; a phase ends when all
 of its jobs are succeeded.
 
 Worker and server are processes of their own. CPU is that of client, server,
-worker and, with --redis, redis-server together, in microseconds per job. The ratios compare with the bare loop:
-1.00 is as fast, or as cheap, as not having a dispatcher at all.`
+worker and, with --redis, redis-server together, in microseconds per job. The
+ratios compare with the bare loop: 1.00 is as fast, or as cheap, as not having a
+dispatcher at all.`
 
 func (c *cli) benchCommand() *cobra.Command {
 	o := bench.Options{}
