@@ -3,7 +3,6 @@ package dispatcher
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -48,27 +47,34 @@ func (p *pauses) pause() time.Duration {
 // back by somebody's hand alone.
 const missingPause = 30 * time.Second
 
-// start decides on what a shard's first try met, where that is no error of the
-// store's to be waited out: it returns nil where the shard is to be tried again
-// while Start waits, or, with done, without it.
-//
-// A lease that a node left behind when it died runs out. One that is renewed
-// meanwhile is a living node's, and a store serves one node.
-func (l *loop) start(ctx context.Context, err error, held **engine.HeldError) (done bool, _ error) {
-	now, isHeld := errors.AsType[*engine.HeldError](err)
+// waitsOut reports whether what kept a shard from being served ends by itself
+// while Start waits: the store is away, or a node that died has left its lease.
+func waitsOut(err error) bool {
+	return errors.Is(err, store.ErrUnavailable) || errors.As(err, new(*engine.HeldError))
+}
+
+// start decides whether Start fails by what a shard's first try met.
+func (l *loop) start(err error) error {
+	if errors.Is(err, engine.ErrMissing) {
+		return nil // the other shards are served
+	}
+	return err
+}
+
+// tell logs why the shard is not served, and returns how long it is left alone.
+func (l *loop) tell(ctx context.Context, err error, p *pauses) time.Duration {
 	switch {
-	case errors.Is(err, store.ErrUnavailable):
-		return false, nil
+	case errors.As(err, new(*engine.HeldError)):
+		// It is being given back, or the lease of a node that died runs out.
+		l.d.log.DebugContext(ctx, "a shard is held by another node", "shard", l.shard, "error", err)
+		return heldPause/2 + rand.N(heldPause)
 	case errors.Is(err, engine.ErrMissing):
-		return true, nil // the other shards are served
-	case !isHeld:
-		return false, err
-	case *held != nil && (*held).Head != now.Head:
-		return false, fmt.Errorf("another node serves this store, which one node does at a time: stop it first: %w", err)
+		l.d.log.ErrorContext(ctx, "a shard is not served: its record is gone from the store, and what else was lost is unknown", "shard", l.shard, "error", err)
+		return missingPause
+	case errors.Is(err, store.ErrUnavailable):
+		l.d.away.tell(ctx, l.d.log, "a shard is tried again", l.shard, err)
+	default:
+		l.d.log.WarnContext(ctx, "shard is served anew", "shard", l.shard, "error", err)
 	}
-	if *held == nil {
-		l.d.away.tell(ctx, l.d.log, "the last owner of a shard did not release it; its lease is waited out", l.shard, err)
-	}
-	*held = now
-	return false, nil
+	return p.pause()
 }

@@ -2,8 +2,6 @@ package dispatcher
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -34,45 +32,6 @@ func TestStartWaitsOutALease(t *testing.T) {
 	}
 	w.enqueue("q0", 5)
 	w.untilSucceeded(5)
-}
-
-func TestStartBesideAnotherNode(t *testing.T) {
-	t.Parallel()
-	e := model.New(2, nil)
-	h, err := e.Acquire(t.Context(), 1, engine.Nonce{1}, time.Minute)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	renewed := make(chan error)
-	go func() {
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				renewed <- nil
-				return
-			case <-tick.C:
-				if err := e.Renew(context.WithoutCancel(ctx), 1, h.Fence, time.Minute); err != nil {
-					renewed <- err
-					return
-				}
-			}
-		}
-	}()
-	w := newWorld(t, e, nil)
-	err = w.d.Start(t.Context())
-	if !errors.As(err, new(*engine.HeldError)) || !strings.Contains(err.Error(), "another node serves this store") {
-		t.Errorf("Start = %v", err)
-	}
-	cancel()
-	if err := <-renewed; err != nil {
-		t.Errorf("the other node lost its shard: %v", err)
-	}
-	if head, err := e.Head(t.Context(), 0); err != nil || head.Nonce != (engine.Nonce{}) {
-		t.Errorf("a shard is not given back: %+v, %v", head, err)
-	}
 }
 
 // A shard that was lost stops, loudly; the others are served, and it is too when

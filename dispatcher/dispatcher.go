@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"log/slog"
@@ -28,6 +29,13 @@ type Options struct {
 	// WindowBytes bounds the ready jobs in memory; 0 means DefaultWindowBytes.
 	// The shards share it; each may hold a little beyond it.
 	WindowBytes int
+	// Shared says that other nodes use the store too: then only those shards are
+	// served that Serve names, what other nodes write is looked for, and a shard is
+	// left alone while another holds it. Otherwise every shard is served.
+	Shared bool
+	// Lease is how long a shard is held without being renewed, which happens three
+	// times as often; 0 means DefaultLease.
+	Lease time.Duration
 	// OnGone is called when a worker has answered 410 and is to be paused: once
 	// for each such answer, perhaps concurrently. It may block; Stop waits for it.
 	OnGone func(worker string)
@@ -46,11 +54,11 @@ const (
 	DefaultConcurrency = 100
 	// DefaultTimeout bounds an attempt for which none is configured.
 	DefaultTimeout = 30 * time.Second
-)
 
-// lease is how long a shard is held without being renewed. A node that has the
-// store for itself renews it all the same, so that there is one way.
-const lease = 10 * time.Second
+	// DefaultLease suits a node that has the store for itself. It renews its shards
+	// all the same, so that there is one way.
+	DefaultLease = 10 * time.Second
+)
 
 // Dispatcher runs a loop for each shard of its node. All methods may be called
 // concurrently.
@@ -59,6 +67,8 @@ type Dispatcher struct {
 	client    *push.Client
 	log       *slog.Logger
 	limits    limits
+	shared    bool
+	lease     time.Duration
 	onGone    func(string)
 	onFailing func(Failing)
 	nonce     engine.Nonce
@@ -94,7 +104,7 @@ func New(o Options) *Dispatcher {
 	}
 	d := &Dispatcher{
 		store: o.Store, client: o.Push, log: o.Logger, onGone: o.OnGone, onFailing: o.OnFailing,
-		limits: defaultLimits(), slots: newSlots(o.MaxInFlight),
+		limits: defaultLimits(), slots: newSlots(o.MaxInFlight), shared: o.Shared, lease: cmp.Or(o.Lease, DefaultLease),
 	}
 	d.limits.QueueInFlight = max(1, o.MaxInFlight/2)
 	d.window.init(o.WindowBytes, o.Store.Shards())

@@ -52,6 +52,13 @@ type (
 	}
 	// inboxGrew says that a command waits in the inbox.
 	inboxGrew struct{}
+	// foreign says that another node may have enqueued or sent a command.
+	foreign struct{}
+	// looked answers effects.Look, as store.Owner.Look returned it.
+	looked struct {
+		Lanes []store.Lane
+		Again bool
+	}
 	// inboxRead answers effects.ReadInbox.
 	inboxRead struct {
 		Commands []store.Command
@@ -78,8 +85,9 @@ type (
 	// windowed says how many bytes of ready jobs the shard may hold from now on.
 	// What is over that stays until it is pushed.
 	windowed struct{ Bytes int }
-	// draining asks the machine to claim nothing more.
+	// draining asks the machine to claim nothing more, resuming to claim again.
 	draining struct{}
+	resuming struct{}
 )
 
 func (recovered) event()    {}
@@ -90,6 +98,8 @@ func (laneRead) event()     {}
 func (headsRead) event()    {}
 func (timersRead) event()   {}
 func (inboxGrew) event()    {}
+func (foreign) event()      {}
+func (looked) event()       {}
 func (inboxRead) event()    {}
 func (finishedRead) event() {}
 func (committed) event()    {}
@@ -98,6 +108,7 @@ func (granted) event()      {}
 func (configured) event()   {}
 func (windowed) event()     {}
 func (draining) event()     {}
+func (resuming) event()     {}
 
 // result is how one attempt ended.
 type result struct {
@@ -151,6 +162,9 @@ type effects struct {
 	ReadTimers   int // how many; 0 for none
 	ReadInbox    int
 	ReadFinished int
+	// Look asks whether other nodes have added to the lanes. It is carried out after
+	// ReadInbox, which accounts for commands.
+	Look bool
 	// Want asks for slots; the answer may come later.
 	Want want
 	// Free gives slots back.
@@ -184,7 +198,7 @@ type effects struct {
 
 // reads reports whether the effects ask for anything to be read.
 func (e *effects) reads() bool {
-	return len(e.ReadKeys) > 0 || len(e.ReadLanes) > 0 || len(e.ReadHeads) > 0 || e.ReadTimers > 0 || e.ReadInbox > 0 || e.ReadFinished > 0
+	return len(e.ReadKeys) > 0 || len(e.ReadLanes) > 0 || len(e.ReadHeads) > 0 || e.ReadTimers > 0 || e.ReadInbox > 0 || e.ReadFinished > 0 || e.Look
 }
 
 func (e *effects) reset() {

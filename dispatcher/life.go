@@ -19,7 +19,8 @@ type life struct {
 
 // Start takes every shard, books what its last owner left in flight as lost,
 // and begins to push. It returns when every shard is served, or the first error;
-// ctx bounds the start only. A Start of a dispatcher that runs does nothing; one
+// ctx bounds the start only. Where the store is Shared it returns at once, and
+// shards are taken by Serve. A Start of a dispatcher that runs does nothing; one
 // that is being stopped is waited for and started again.
 func (d *Dispatcher) Start(ctx context.Context) error {
 	for {
@@ -54,6 +55,9 @@ func (d *Dispatcher) begin() (l *life, stopping, began bool) {
 	l.running, l.cancel = context.WithCancel(context.Background())
 	d.life, d.runners = l, newRunners()
 	d.draining.Store(false)
+	for _, loop := range d.loops {
+		loop.want(!d.shared)
+	}
 	return l, false, true
 }
 
@@ -143,17 +147,18 @@ const abortGrace = 5 * time.Second
 // leave has all shards drained; nil where the dispatcher does not run.
 func (d *Dispatcher) leave() *life {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	l := d.life
-	if l != nil && !l.stopping {
+	if l == nil {
+		return nil
+	}
+	if !l.stopping {
 		l.stopping = true
 		d.draining.Store(true)
 		close(l.drain)
 	}
-	d.mu.Unlock()
-	if l != nil {
-		for _, loop := range d.loops {
-			loop.post(draining{})
-		}
+	for _, loop := range d.loops {
+		loop.post(draining{}) // under the lock, so that no Serve undoes it
 	}
 	return l
 }

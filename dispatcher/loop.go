@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/orchestrix/orchestrix/store"
-	"github.com/orchestrix/orchestrix/store/engine"
 )
 
 // loop feeds one shard's machine with events and carries out its effects. Only
@@ -18,6 +17,7 @@ type loop struct {
 	shard int
 
 	mu        sync.Mutex
+	wanted    bool // the node is to serve the shard
 	listening bool // what is posted reaches a machine
 	serving   bool // and queries do
 	aborting  bool // no push begins any more
@@ -27,6 +27,7 @@ type loop struct {
 	queries   []query
 	pushes    map[attemptKey]context.CancelFunc
 	posted    chan struct{} // has a value while something is posted
+	decided   chan struct{} // has a value when wanted has changed
 
 	owner    *store.Owner
 	m        *machine
@@ -34,6 +35,8 @@ type loop struct {
 	held     int // what the machine held after the last turn, in bytes
 	commits  chan *store.Commit
 	outcomes chan error
+	lost     chan error // why the lease cannot be renewed
+	moved    time.Time  // when the drain of a shard that is to move was last begun or ended; zero where it is not to
 }
 
 // query is a question to the machine. What it waits for are the events that
@@ -46,14 +49,15 @@ type query struct {
 
 func newLoop(d *Dispatcher, shard int) *loop {
 	return &loop{
-		d: d, shard: shard, posted: make(chan struct{}, 1),
+		d: d, shard: shard, posted: make(chan struct{}, 1), decided: make(chan struct{}, 1),
 		pushes: make(map[attemptKey]context.CancelFunc),
 	}
 }
 
-// run serves the shard until it was drained or ctx ends. A shard that was lost,
-// or a store that does not answer, is tried again for ever; only the first time
-// that it is served, or cannot be, is reported to started.
+// run serves the shard, whenever that is wanted, until it was drained at the
+// node's end or ctx ends. A shard that was lost, or a store that does not answer,
+// is tried again for ever; only the first time that it is served, or cannot be, is
+// reported to started.
 func (l *loop) run(ctx context.Context, drain <-chan struct{}, started chan<- error) {
 	report := func(err error) {
 		if started != nil {
@@ -61,44 +65,35 @@ func (l *loop) run(ctx context.Context, drain <-chan struct{}, started chan<- er
 			started = nil
 		}
 	}
-	var held *engine.HeldError
-	p := pauses{100 * time.Millisecond, 5 * time.Second}
-	for {
+	if l.d.shared {
+		report(nil)
+	}
+	first := pauses{100 * time.Millisecond, 5 * time.Second}
+	for p := first; l.awaitWanted(ctx, drain); {
 		err := l.serve(ctx, func() {
 			report(nil)
-			held, p.next = nil, 100*time.Millisecond
+			p = first
 		})
 		l.d.slots.leave(l.shard)
-		if err == nil || ctx.Err() != nil || l.d.draining.Load() {
+		if ctx.Err() != nil || l.d.draining.Load() {
 			// A node that leaves need not take what it lost only to give it back.
 			report(err)
 			return
 		}
-		pause := p.pause()
-		if started != nil {
-			done, failed := l.start(ctx, err, &held)
-			if done || failed != nil {
-				report(failed)
-			}
-			if failed != nil {
-				return
-			}
+		if err == nil {
+			continue // it was given back, since another node is to serve it
 		}
-		switch {
-		case errors.Is(err, engine.ErrMissing):
-			pause = missingPause
-			l.d.log.Error("a shard is not served: its record is gone from the store, and what else was lost is unknown", "shard", l.shard, "error", err)
-		case errors.Is(err, store.ErrUnavailable):
-			l.d.away.tell(ctx, l.d.log, "a shard is tried again", l.shard, err)
-		case held == nil:
-			l.d.log.Warn("shard is served anew", "shard", l.shard, "error", err)
+		if started != nil && !waitsOut(err) {
+			report(l.start(err))
 		}
 		select {
-		case <-time.After(pause):
+		case <-time.After(l.tell(ctx, err, &p)):
+		case <-l.decided:
 		case <-drain:
 		case <-ctx.Done():
 		}
 	}
+	report(ctx.Err())
 }
 
 // serve owns the shard once: it returns nil when it was drained, and an error
@@ -106,15 +101,21 @@ func (l *loop) run(ctx context.Context, drain <-chan struct{}, started chan<- er
 func (l *loop) serve(ctx context.Context, ready func()) error {
 	l.listen(true)
 	defer l.listen(false)
+	foreign := l.watch() // before it is read, so that nothing comes between
+	defer foreign.stop()
 	opening, err := l.open(ctx)
 	if err != nil {
 		return err
 	}
 	l.commits, l.outcomes = make(chan *store.Commit, 1), make(chan error, 1)
-	var committer sync.WaitGroup
-	committer.Go(func() { l.commitAll(ctx) })
-	defer committer.Wait()
+	var aside sync.WaitGroup
+	renewing, stopRenewing := context.WithCancel(ctx)
+	l.lost = make(chan error, 1)
+	aside.Go(func() { l.renewAll(renewing) })
+	aside.Go(func() { l.commitAll(ctx) })
+	defer aside.Wait()
 	defer close(l.commits)
+	defer stopRenewing()
 	defer l.abortAll()
 	l.d.slots.join(l.shard, func() { l.post(granted{}) })
 	l.setServing(true)
@@ -125,12 +126,12 @@ func (l *loop) serve(ctx context.Context, ready func()) error {
 	}()
 	defer func() { l.trims.tell(l.d.log, l.shard, time.Time{}, true) }()
 	ready()
-	return l.loop(ctx, opening)
+	return l.loop(ctx, opening, foreign)
 }
 
 // open takes the shard and reads what its last owner left.
 func (l *loop) open(ctx context.Context) (recovered, error) {
-	owner, err := l.d.store.Own(ctx, l.shard, l.d.nonce, lease)
+	owner, err := l.d.store.Own(ctx, l.shard, l.d.nonce, l.d.lease)
 	if err != nil {
 		return recovered{}, fmt.Errorf("take shard %d: %w", l.shard, err)
 	}
@@ -146,21 +147,22 @@ func (l *loop) open(ctx context.Context) (recovered, error) {
 	if err != nil {
 		return recovered{}, fmt.Errorf("read limits of shard %d: %w", l.shard, err)
 	}
-	l.owner = owner
+	l.owner, l.moved = owner, time.Time{}
 	l.m = newMachine(l.d.config.Load(), l.d.limits, owner.NextCommit(), owner.Epoch(), owner)
-	l.m.drain = l.d.draining.Load()
+	l.m.drain = l.d.draining.Load() || !l.isWanted()
 	for i := range claims {
 		l.d.totals.lost.Add(int64(len(claims[i].Entries)))
 	}
 	return recovered{claims, lanes, limits}, nil
 }
 
-func (l *loop) loop(ctx context.Context, opening recovered) error {
+func (l *loop) loop(ctx context.Context, opening recovered, other foreignChanges) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	renew := time.NewTicker(lease / 3)
-	defer renew.Stop()
 	events := []event{opening}
+	if l.d.shared {
+		events = append(events, foreign{})
+	}
 	for {
 		wake, err := l.turn(ctx, events)
 		if err != nil {
@@ -170,15 +172,14 @@ func (l *loop) loop(ctx context.Context, opening recovered) error {
 			return l.owner.Release(context.WithoutCancel(ctx))
 		}
 		timer.Reset(wake)
-		if events, err = l.await(ctx, events[:0], timer.C, renew.C); err != nil {
+		if events, err = l.await(ctx, events[:0], timer.C, other); err != nil {
 			return err
 		}
 	}
 }
 
-// await waits until the machine has to be stepped. To renew the lease is none
-// of its business.
-func (l *loop) await(ctx context.Context, events []event, timer, renew <-chan time.Time) ([]event, error) {
+// await waits until the machine has to be stepped.
+func (l *loop) await(ctx context.Context, events []event, timer <-chan time.Time, other foreignChanges) ([]event, error) {
 	for {
 		select {
 		case <-l.posted:
@@ -189,9 +190,14 @@ func (l *loop) await(ctx context.Context, events []event, timer, renew <-chan ti
 			// What was enqueued before a command that the commit has answered is told
 			// first: the machine would take it for news of what it has forgotten.
 			return append(l.collect(events), committed{}), err
-		case <-renew:
-			if err := l.renew(ctx); err != nil {
-				return nil, err
+		case err := <-l.lost:
+			return nil, err
+		case now := <-other.poll:
+			l.move(now)
+			return append(events, foreign{}), nil
+		case <-other.hints:
+			if l.m.lookDue.IsZero() { // otherwise the machine is about to look
+				return append(events, foreign{}), nil
 			}
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -199,18 +205,28 @@ func (l *loop) await(ctx context.Context, events []event, timer, renew <-chan ti
 	}
 }
 
-// renew renews the lease. Where the store does not answer the shard is kept:
-// what is written later is fenced, and the lease may be renewed late.
-func (l *loop) renew(ctx context.Context) error {
-	err := l.owner.Renew(ctx, lease)
-	if errors.Is(err, store.ErrUnavailable) {
-		l.d.away.tell(ctx, l.d.log, "the lease is not renewed", l.shard, err)
-		return nil
+// renewAll renews the lease until ctx ends or the shard is lost. Where the store
+// does not answer the shard is kept: what is written later is fenced, and the
+// lease may be renewed late.
+func (l *loop) renewAll(ctx context.Context) {
+	renew := time.NewTicker(l.d.lease / 3)
+	defer renew.Stop()
+	for {
+		select {
+		case <-renew.C:
+		case <-ctx.Done():
+			return
+		}
+		err := l.owner.Renew(ctx, l.d.lease)
+		switch {
+		case err == nil || ctx.Err() != nil:
+		case errors.Is(err, store.ErrUnavailable):
+			l.d.away.tell(ctx, l.d.log, "the lease is not renewed", l.shard, err)
+		default:
+			l.lost <- fmt.Errorf("renew shard %d: %w", l.shard, err)
+			return
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("renew shard %d: %w", l.shard, err)
-	}
-	return nil
 }
 
 // idleWait is how long a loop sleeps that nothing but an event concerns.
@@ -377,6 +393,15 @@ func (l *loop) read(ctx context.Context, out *effects, events []event, now time.
 			return err
 		}); err != nil {
 			return nil, fmt.Errorf("read inbox: %w", err)
+		}
+	}
+	if out.Look {
+		if err := l.patiently(ctx, func() error {
+			lanes, again, err := l.owner.Look(ctx)
+			events = appended(events, err, looked{lanes, again})
+			return err
+		}); err != nil {
+			return nil, fmt.Errorf("look for what other nodes have written: %w", err)
 		}
 	}
 	if out.ReadFinished > 0 {

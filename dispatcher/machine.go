@@ -79,6 +79,8 @@ type machine struct {
 	rules       *store.RetentionRules
 	trimAt      time.Time // when it is to be asked for finished jobs that are kept no longer
 	inbox       bool      // the inbox has something
+	lookDue     time.Time // when to look for what other nodes have written; zero for not at all
+	looksFrom   time.Time // and not before
 	looked      bool      // askReads was done for the next commit
 	asked       bool      // askSlots was
 	wanted      want      // what it asked for
@@ -181,6 +183,10 @@ func (m *machine) apply(now time.Time, ev event) {
 		m.inbox = true
 	case inboxRead:
 		m.onInboxRead(now, ev)
+	case foreign:
+		m.onForeign(now)
+	case looked:
+		m.onLooked(now, ev)
 	case finishedRead:
 		m.onFinishedRead(ev)
 	case granted:
@@ -191,6 +197,8 @@ func (m *machine) apply(now time.Time, ev event) {
 		m.onConfigured(now, ev.Config)
 	case draining:
 		m.drain = true
+	case resuming:
+		m.resumeServing()
 	case recovered:
 		m.onRecovered(now, ev)
 	}
@@ -241,6 +249,7 @@ func (m *machine) plan(now time.Time) {
 // askReads asks for what the next commit is to be made of, once a commit. It
 // is read while no commit is under way.
 func (m *machine) askReads(now time.Time) {
+	m.askLook(now)
 	if m.inbox {
 		m.inbox = false
 		m.out.ReadInbox = m.limits.Timers
@@ -448,7 +457,7 @@ func (m *machine) wake() {
 		return
 	}
 	wake := m.sweepAt
-	times := [...]time.Time{m.nextDue, m.throttled, m.nextGhost(), {}, {}, {}}
+	times := [...]time.Time{m.nextDue, m.throttled, m.nextGhost(), {}, {}, {}, m.lookDue}
 	if len(m.strolling) > 0 {
 		times[4] = m.walkAt
 	}

@@ -119,7 +119,8 @@ func (s *sim) checkCircuits(c *store.Commit) {
 		if e.Started.Before(open.until(w.Circuit)) {
 			s.fail("job %s is pushed at %s to %s, whose circuit is open until %s", j.ID, e.Started, at, open.until(w.Circuit))
 		}
-		if probe, ok := s.probes[at]; ok && s.inFlight[probe] != nil {
+		// A claim that a crash has undone may have been made again, of another worker.
+		if probe, ok := s.probes[at]; ok && s.inFlight[probe] != nil && s.inFlight[probe].order.Worker == w {
 			s.fail("job %s is pushed to %s while it is probed by %v", j.ID, at, probe)
 		}
 		s.probes[at] = attemptKey{j.ID, e.Attempt}

@@ -107,6 +107,7 @@ type sim struct {
 	healing   bool
 	busy      bool
 	unique    simUnique
+	moving    bool // the shard is drained
 	versions  uint64
 	failure   error
 }
@@ -369,7 +370,7 @@ func (s *sim) start() {
 	s.owner, s.commit, s.applied, s.silent, s.slots = owner, nil, false, false, 0
 	l := limits{WindowJobs: 1 + s.rng.IntN(40), WindowBytes: 1 << (10 + s.rng.IntN(8)), Claims: 1 + s.rng.IntN(8), Timers: 1 + s.rng.IntN(8), SweepEvery: time.Minute, QueueInFlight: s.rng.IntN(4)}
 	s.m = newMachine(s.cfg, l, owner.NextCommit(), owner.Epoch(), owner)
-	s.events = nil
+	s.events, s.moving = nil, false
 	limits, err := owner.Limits(ctx)
 	s.must(err)
 	s.step(recovered{claims, lanes, limits})
@@ -393,6 +394,10 @@ func (s *sim) act() {
 		s.reconfigure()
 	case n < 90:
 		s.crash()
+	case n < 92:
+		s.move()
+	case n < 95:
+		s.step(foreign{})
 	default:
 		s.step()
 	}
@@ -487,6 +492,12 @@ func (s *sim) arrived(a store.Arrivals) {
 	}
 	for _, e := range a.Ready {
 		s.logf("enqueued %s %v seq %d", e.Job.ID, store.LaneOf(e.Job), e.Seq)
+	}
+	if s.chance(4) {
+		if s.chance(3) { // otherwise nobody says so, and it is found by the next poll
+			s.post(foreign{})
+		}
+		return
 	}
 	if s.chance(4) {
 		for _, e := range a.Ready {
@@ -750,11 +761,24 @@ func (s *sim) command() {
 	}
 	_, err := s.store.SendAll(context.Background(), commands[0].ID.Shard(), commands)
 	s.must(err)
-	if s.chance(3) { // what was posted for an earlier command finds this one too
+	switch s.rng.IntN(5) {
+	case 0: // found by the next poll
+	case 1:
+		s.post(foreign{})
+	case 2: // what was posted for an earlier command finds this one too
 		s.events = slices.Insert(s.events, 0, event(inboxGrew{}))
+	default:
+		s.post(inboxGrew{})
+	}
+}
+
+// move begins to give the shard to another node, or gives that up.
+func (s *sim) move() {
+	if s.moving = !s.moving; s.moving {
+		s.post(draining{})
 		return
 	}
-	s.post(inboxGrew{})
+	s.post(resuming{})
 }
 
 // crash ends the node's life, with its commit applied or not, and begins the
@@ -969,6 +993,12 @@ func (s *sim) carry(out *effects) (events []event) {
 		s.must(err)
 		events = append(events, inboxRead{commands, len(commands) == out.ReadInbox})
 	}
+	if out.Look {
+		lanes, again, err := s.owner.Look(ctx)
+		s.must(err)
+		s.logf("  looked: %v again %v", lanes, again)
+		events = append(events, looked{lanes, again})
+	}
 	if out.ReadFinished > 0 {
 		trims, next, err := s.owner.ReadFinished(ctx, s.m.rules, s.now, out.ReadFinished)
 		s.must(err)
@@ -1110,6 +1140,10 @@ func (s *sim) checkPush(p pushOrder) {
 func (s *sim) heal() {
 	s.healing = true
 	s.reconfigure()
+	if s.moving {
+		s.move()
+	}
+	s.post(foreign{}) // one poll finds all that hints have not told
 	for range 20_000 {
 		if s.failure != nil {
 			return
@@ -1119,7 +1153,7 @@ func (s *sim) heal() {
 		s.answer()
 		s.step()
 		if s.commit == nil && len(s.inFlight) == 0 && len(s.events) == 0 {
-			if s.allEnded() && len(s.m.ghosts) == 0 { // a job that was cancelled may still be waited for
+			if s.allEnded() && s.m.lookDue.IsZero() && len(s.m.ghosts) == 0 { // a job that was cancelled may still be waited for
 				s.checkEnd()
 				s.runOut()
 				return

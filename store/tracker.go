@@ -29,6 +29,8 @@ type tracker struct {
 	accounted uint64
 	early     []numbers
 	gen       uint64
+	doubted   uint64 // the greatest number that was given by the last look
+	listedGen uint64 // the generation of which the lanes were listed
 	readers   map[Lane]*laneReader
 	sweepAt   int
 	stale     []*staleSpan

@@ -1,0 +1,137 @@
+package dispatcher
+
+import (
+	"context"
+	"time"
+)
+
+// Serve makes these the shards that the node serves, where the store is Shared.
+// It returns at once: the others are drained and given back, and each of these
+// is taken as soon as nobody else holds it. A shard whose pushes take long keeps
+// being served until it can be given back: see moveGrace. It has no effect before
+// Start and after Stop.
+func (d *Dispatcher) Serve(shards []int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.shared || d.life == nil || d.life.stopping {
+		return
+	}
+	wanted := make([]bool, len(d.loops))
+	for _, shard := range shards {
+		wanted[shard] = true
+	}
+	for shard, l := range d.loops {
+		switch changed := l.want(wanted[shard]); {
+		case changed && wanted[shard]:
+			l.post(resuming{})
+		case changed:
+			l.post(draining{})
+		}
+	}
+}
+
+// Owned returns the shards that the node serves just now, in their order. A shard
+// that is being drained is among them.
+func (d *Dispatcher) Owned() []int {
+	var owned []int
+	for shard, l := range d.loops {
+		if l.owns() {
+			owned = append(owned, shard)
+		}
+	}
+	return owned
+}
+
+const (
+	// moveGrace is how long a shard that is to be given to another node may claim
+	// nothing while its pushes end. What takes longer would be missed more than the
+	// move is worth: the shard is served on, and moveAgain later the move is tried
+	// again.
+	moveGrace = 10 * time.Second
+	moveAgain = time.Minute
+	// pollEvery is how often a node looks by itself for what others have written.
+	pollEvery = time.Second
+	// heldPause is about how long a shard is left alone that another node holds.
+	heldPause = 200 * time.Millisecond
+)
+
+// want says whether the shard is to be served, and reports whether that is new.
+func (l *loop) want(on bool) (changed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.wanted == on {
+		return false
+	}
+	l.wanted = on
+	select {
+	case l.decided <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+func (l *loop) isWanted() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.wanted
+}
+
+func (l *loop) owns() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.serving
+}
+
+// awaitWanted waits until the shard is to be served. It reports false where it
+// never will be.
+func (l *loop) awaitWanted(ctx context.Context, drain <-chan struct{}) bool {
+	select {
+	case <-l.decided: // by now it is known
+	default:
+	}
+	for !l.isWanted() {
+		select {
+		case <-l.decided:
+		case <-drain:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return ctx.Err() == nil && !l.d.draining.Load()
+}
+
+// move ends the drain of a shard that cannot be given back for too long, and
+// begins it anew when that may be tried again.
+func (l *loop) move(now time.Time) {
+	switch since := now.Sub(l.moved); {
+	case l.isWanted() || l.d.draining.Load():
+		l.moved = time.Time{}
+	case l.moved.IsZero():
+		l.moved = now
+	case l.m.drain && since >= moveGrace:
+		l.moved = now
+		l.post(resuming{})
+		l.d.log.Info("a shard that another node is to serve is kept for now, since its pushes take long", "shard", l.shard)
+	case !l.m.drain && since >= moveAgain:
+		l.moved = now
+		l.post(draining{})
+	}
+}
+
+// foreignChanges watches for what other nodes write.
+type foreignChanges struct {
+	hints <-chan struct{}
+	poll  <-chan time.Time
+	stop  func()
+}
+
+// watch begins to watch where other nodes use the store; otherwise nothing comes.
+func (l *loop) watch() foreignChanges {
+	if !l.d.shared {
+		return foreignChanges{stop: func() {}}
+	}
+	hints, stop := l.d.store.Watch(l.shard)
+	ticker := time.NewTicker(pollEvery)
+	return foreignChanges{hints, ticker.C, func() { ticker.Stop(); stop() }}
+}
