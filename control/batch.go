@@ -94,7 +94,7 @@ func (b *batch) enqueue(ctx context.Context, g *group) {
 			b.outcomes[i].Err = storeError("enqueue", err)
 			continue
 		}
-		b.outcomes[i].Receipt, b.outcomes[i].Err = b.receipt(&g.jobs[k], done[k], b.now)
+		b.outcomes[i].Receipt, b.outcomes[i].Err = b.receipt(ctx, &g.jobs[k], done[k], b.now)
 	}
 }
 

@@ -274,11 +274,7 @@ func (c *Control) nextPage(ctx context.Context, r *operationRecord, limit int) (
 	if err != nil {
 		return nil, storeError("list jobs", err)
 	}
-	ids := make([]job.ID, len(page.Jobs))
-	for i, j := range page.Jobs {
-		ids[i] = j.ID
-	}
-	running := c.dispatch.Running(ids...)
+	running := c.running(ctx, page.Jobs...)
 	shown := page.Jobs[:0]
 	for i, j := range page.Jobs {
 		if later && !j.Due.After(now) || r.Filter.Status != "" && j.Display(now, running[i]) != r.Filter.Status {

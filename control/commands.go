@@ -91,7 +91,7 @@ func (c *Control) command(ctx context.Context, id job.ID, cmd command) (Commande
 	if err != nil {
 		return Commanded{}, err
 	}
-	if why := cmd.forbids(was, c.dispatch.Running(id)[0]); why != "" {
+	if why := cmd.forbids(was, c.running(ctx, was)[0]); why != "" {
 		return Commanded{}, conflict("state_forbids", "the job cannot be %s: %s", cmd.name, why)
 	}
 	consumed, err := c.send(ctx, cmd.kind, id)

@@ -36,6 +36,9 @@ type Store interface {
 	PutDocument(ctx context.Context, kind, name string, data []byte, e store.Expect) (store.Document, bool, error)
 	DeleteDocument(ctx context.Context, kind, name string, e store.Expect) error
 	ListDocuments(ctx context.Context, kind, after string, limit int) ([]store.Document, error)
+	Revision(ctx context.Context) (int64, error)
+	WatchDocuments() (changed <-chan struct{}, stop func())
+	Claimed(ctx context.Context, shard int) (map[job.ID]int, error)
 }
 
 // Dispatcher is what control needs of a *dispatcher.Dispatcher.
@@ -43,6 +46,7 @@ type Dispatcher interface {
 	Configure(c dispatcher.Config)
 	Wake(shard int)
 	Running(ids ...job.ID) []bool
+	Serves(shard int) bool
 	Explain(j, first *job.Job, now time.Time) dispatcher.Explanation
 	QueueLive(queue string) dispatcher.QueueLive
 	KeyLive(queue, key string) dispatcher.KeyLive
@@ -85,6 +89,10 @@ type Options struct {
 	// Durability is what an acknowledged job survives, in the engine's word; it
 	// is shown and not interpreted.
 	Durability string
+	// Shared says that other nodes use the store too: what they change of the
+	// configuration is followed, and of a shard that another node serves is shown what
+	// the store knows.
+	Shared bool
 	// SecretsEncrypted says that the Store encrypts documents; it is shown and not
 	// interpreted.
 	SecretsEncrypted bool
@@ -130,6 +138,7 @@ type Control struct {
 	mu   sync.RWMutex
 	live configuration
 
+	revision   revision
 	keeper     keeper
 	operations operations
 	totals     totals
@@ -161,6 +170,9 @@ func New(o Options) *Control {
 func (c *Control) Load(ctx context.Context) (dispatcher.Config, error) {
 	c.changing.Lock()
 	defer c.changing.Unlock()
+	if _, err := c.readRevision(ctx); err != nil { // before it is read, so that no change is missed
+		return dispatcher.Config{}, err
+	}
 	config, err := c.reload(ctx)
 	if err != nil {
 		return dispatcher.Config{}, err

@@ -35,6 +35,7 @@ func newIdle() *idle {
 
 func (d *idle) Configure(c dispatcher.Config)        { d.configured <- c }
 func (*idle) Wake(int)                               {}
+func (*idle) Serves(int) bool                        { return true }
 func (*idle) Running(ids ...job.ID) []bool           { return make([]bool, len(ids)) }
 func (*idle) KeyLive(_, _ string) dispatcher.KeyLive { return dispatcher.KeyLive{} }
 func (*idle) Explain(_, _ *job.Job, _ time.Time) dispatcher.Explanation {

@@ -95,7 +95,7 @@ func change[T any](ctx context.Context, c *Control, kind, name string, m Match, 
 	if err != nil {
 		return d, false, fmt.Errorf("encode %s %s: %w", kind, name, err)
 	}
-	d.Document, created, err = c.store.PutDocument(ctx, kind, name, data, standing(d.Version))
+	d.Document, created, err = c.putDocument(ctx, kind, name, data, standing(d.Version))
 	if err != nil {
 		return d, false, c.unsure(kind, err)
 	}
@@ -118,7 +118,7 @@ func remove[T any](ctx context.Context, c *Control, kind, name string, m Match, 
 	if err := check(&d); err != nil {
 		return err
 	}
-	if err := c.store.DeleteDocument(ctx, kind, name, standing(d.Version)); err != nil {
+	if err := c.deleteDocument(ctx, kind, name, standing(d.Version)); err != nil {
 		return c.unsure(kind, err)
 	}
 	return c.drop(ctx, kind, name)

@@ -52,7 +52,7 @@ func (c *Control) Explain(ctx context.Context, id job.ID) (*Explanation, error) 
 	if err != nil {
 		return nil, storeError("explain the job", err)
 	}
-	e := &Explanation{Job: Job{Job: j, Shown: c.shown(j, now)}}
+	e := &Explanation{Job: Job{Job: j, Shown: c.shown(ctx, j, now)}}
 	if j.Settled() {
 		e.Reasons = []Reason{endedReason(j)}
 		return e, nil
@@ -77,7 +77,11 @@ func (c *Control) explain(ctx context.Context, e *Explanation, now time.Time) (e
 			return err
 		}
 	}
-	e.Push, e.Shown = live.Push, j.Display(now, live.Push != nil)
+	running := live.Push != nil || c.elsewhere(ctx)(j)
+	e.Push, e.Shown = live.Push, j.Display(now, running)
+	if running && live.Push == nil {
+		return nil // another node pushes it, and knows the rest
+	}
 	e.place(at)
 	if at.Found {
 		counts, err := c.store.Counts(ctx, j.Queue)
@@ -123,7 +127,7 @@ func (c *Control) holders(ctx context.Context, ids []job.ID, now time.Time) (hol
 		if err != nil {
 			return nil, err
 		}
-		holders = append(holders, &Job{Job: j, Shown: c.shown(j, now)})
+		holders = append(holders, &Job{Job: j, Shown: c.shown(ctx, j, now)})
 	}
 	return holders, nil
 }

@@ -15,6 +15,7 @@ var sentences = map[dispatcher.Cause]string{
 	dispatcher.CauseScheduled: "it is due later: wait, or start it with run-now",
 	dispatcher.CauseRetrying:  "its last attempt did not succeed{last}, and the next one is due later: wait, or start it with run-now",
 	dispatcher.CauseLostPush:  "the node that pushed it died, and the push may go on{at worker} until its deadline: then it is pushed again",
+	dispatcher.CauseElsewhere: "another node serves queue {queue}, and this one does not know what the job waits for there: ask each node of the cluster",
 	dispatcher.CauseUnserved:  "no node serves queue {queue} just now: if that lasts, look at the server's log",
 
 	dispatcher.CausePaused:      "queue {queue} is paused{why}: resume it",

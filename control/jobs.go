@@ -82,14 +82,14 @@ func (c *Control) Enqueue(ctx context.Context, n *NewJob) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, storeError("enqueue", err)
 	}
-	return c.receipt(&nj, done[0], now)
+	return c.receipt(ctx, &nj, done[0], now)
 }
 
 func (c *Control) stored(j *job.Job, n *NewJob) store.NewJob {
 	return store.NewJob{Job: j, Payload: n.payload(), Digest: n.Digest, Backlog: c.backlog(j.Queue)}
 }
 
-func (c *Control) receipt(nj *store.NewJob, e store.Enqueued, now time.Time) (Receipt, error) {
+func (c *Control) receipt(ctx context.Context, nj *store.NewJob, e store.Enqueued, now time.Time) (Receipt, error) {
 	switch {
 	case e.Full != nil:
 		return Receipt{}, c.full(nj.Job, nj.Backlog, e.Full, now)
@@ -101,9 +101,9 @@ func (c *Control) receipt(nj *store.NewJob, e store.Enqueued, now time.Time) (Re
 			Fields: []job.FieldError{badField("idempotency_key", "was used with another body")},
 		}
 	case e.Existing:
-		return c.existing(e.Job, now), nil
+		return c.existing(ctx, e.Job, now), nil
 	case e.Held:
-		return c.held(nj, e.Job, now)
+		return c.held(ctx, nj, e.Job, now)
 	case e.Pending:
 		return Receipt{}, unanswered()
 	}

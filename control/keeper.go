@@ -49,7 +49,12 @@ func (k *keeper) start(c *Control) {
 	k.cancel, k.stopped = cancel, make(chan struct{})
 	go func() {
 		defer close(k.stopped)
+		var following sync.WaitGroup
+		if c.o.Shared {
+			following.Go(func() { c.follow(ctx) })
+		}
 		c.keep(ctx)
+		following.Wait()
 	}()
 }
 

@@ -59,20 +59,16 @@ func (c *Control) ListJobs(ctx context.Context, q JobQuery) (JobList, error) {
 	if err != nil {
 		return JobList{}, storeError("list jobs", err)
 	}
-	page, err := c.store.ListJobs(ctx, c.filter(&q, see, now), before, q.Limit)
+	page, err := c.store.ListJobs(ctx, c.filter(ctx, &q, see, now), before, q.Limit)
 	if err != nil {
 		return JobList{}, storeError("list jobs", err)
 	}
-	return c.jobList(&q, page, now), nil
+	return c.jobList(ctx, &q, page, now), nil
 }
 
-func (c *Control) jobList(q *JobQuery, page store.JobPage, now time.Time) JobList {
+func (c *Control) jobList(ctx context.Context, q *JobQuery, page store.JobPage, now time.Time) JobList {
 	list := JobList{Jobs: make([]Job, len(page.Jobs))}
-	ids := make([]job.ID, len(page.Jobs))
-	for i, j := range page.Jobs {
-		ids[i] = j.ID
-	}
-	running := c.dispatch.Running(ids...)
+	running := c.running(ctx, page.Jobs...)
 	for i, j := range page.Jobs {
 		list.Jobs[i] = Job{Job: j, Shown: j.Display(now, running[i])}
 	}
@@ -83,7 +79,7 @@ func (c *Control) jobList(q *JobQuery, page store.JobPage, now time.Time) JobLis
 }
 
 // filter translates what is shown into what is stored.
-func (c *Control) filter(q *JobQuery, see func(string) bool, now time.Time) store.JobFilter {
+func (c *Control) filter(ctx context.Context, q *JobQuery, see func(string) bool, now time.Time) store.JobFilter {
 	f := store.JobFilter{
 		Queue: q.Queue, Type: q.Type, Key: q.Key, Label: q.Labels,
 		CreatedAfter: q.CreatedAfter, CreatedBefore: q.CreatedBefore,
@@ -99,8 +95,12 @@ func (c *Control) filter(q *JobQuery, see func(string) bool, now time.Time) stor
 	if !wantShown && see == nil {
 		return f
 	}
+	elsewhere := c.elsewhere(ctx)
 	f.Keep = func(j *job.Job) bool {
-		return (see == nil || see(j.Queue)) && (!wantShown || c.shown(j, now) == q.Status)
+		if see != nil && !see(j.Queue) {
+			return false
+		}
+		return !wantShown || j.Display(now, c.dispatch.Running(j.ID)[0] || elsewhere(j)) == q.Status
 	}
 	return f
 }

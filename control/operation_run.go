@@ -281,7 +281,7 @@ func (c *Control) putOperation(ctx context.Context, d *document[operationRecord]
 	if err != nil {
 		return fmt.Errorf("encode operation %s: %w", d.Name, err)
 	}
-	stored, _, err := c.store.PutDocument(ctx, kindOperation, d.Name, data, standing(d.Version))
+	stored, _, err := c.putDocument(ctx, kindOperation, d.Name, data, standing(d.Version))
 	if err != nil {
 		return storeError("store the operation", err)
 	}
@@ -307,7 +307,7 @@ func (c *Control) pruneOperations(ctx context.Context) error {
 		if kept++; kept <= keptOperations && now.Sub(d.Value.FinishedAt) < operationTTL {
 			continue
 		}
-		err := c.store.DeleteDocument(ctx, kindOperation, d.Name, store.ExpectVersion(d.Version))
+		err := c.deleteDocument(ctx, kindOperation, d.Name, store.ExpectVersion(d.Version))
 		if err != nil && !errors.Is(err, store.ErrVersion) && !errors.Is(err, store.ErrNotFound) {
 			return storeError("remove old operations", err)
 		}

@@ -83,17 +83,28 @@ func (c *Control) await(ctx context.Context, id job.ID, wait time.Duration) (*jo
 	defer stop()
 	over := time.NewTimer(wait)
 	defer over.Stop()
-	j, err := c.readJob(ctx, id)
-	if err != nil || j.Settled() {
-		return j, err
+	const longest = 250 * time.Millisecond
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, longest) {
+		j, err := c.readJob(ctx, id)
+		if err != nil || j.Settled() {
+			return j, err
+		}
+		var again <-chan time.Time // the end of a job of another node's shard is not told
+		if c.o.Shared && !c.dispatch.Serves(id.Shard()) {
+			again = time.After(pause)
+		} else if c.o.Shared {
+			again = time.After(followEvery) // a shard may move
+		}
+		select {
+		case <-again:
+			continue
+		case <-settled:
+		case <-over.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		return c.readJob(ctx, id)
 	}
-	select {
-	case <-settled:
-	case <-over.C:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	return c.readJob(ctx, id)
 }
 
 // shownNow is shown with the store's time, or that of the job's last change where
@@ -103,11 +114,11 @@ func (c *Control) shownNow(ctx context.Context, j *job.Job) string {
 	if err != nil {
 		now = j.CreatedAt
 	}
-	return c.shown(j, now)
+	return c.shown(ctx, j, now)
 }
 
 // shown returns what is displayed of a job's status.
-func (c *Control) shown(j *job.Job, now time.Time) string {
-	running := j.Status == job.Waiting && c.dispatch.Running(j.ID)[0]
+func (c *Control) shown(ctx context.Context, j *job.Job, now time.Time) string {
+	running := j.Status == job.Waiting && c.running(ctx, j)[0]
 	return j.Display(now, running)
 }

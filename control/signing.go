@@ -38,7 +38,7 @@ func (c *Control) loadSigning(ctx context.Context) (keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode the signing key: %w", err)
 	}
-	_, _, err = c.store.PutDocument(ctx, kindSigning, signingName, data, store.ExpectAbsent)
+	_, _, err = c.putDocument(ctx, kindSigning, signingName, data, store.ExpectAbsent)
 	if errors.Is(err, store.ErrVersion) { // another node was faster: its key it is
 		d, err = get[keyring](ctx, c, kindSigning, signingName)
 		return d.Value, err

@@ -46,7 +46,7 @@ type replacing struct {
 func (r *replacing) run(ctx context.Context) error {
 	const shortest, longest = time.Millisecond, 50 * time.Millisecond
 	pause := shortest
-	for again := r.again(); len(again) > 0 && time.Now().Before(r.over); {
+	for again := r.again(ctx); len(again) > 0 && time.Now().Before(r.over); {
 		answered, err := r.ask(ctx, again)
 		if err != nil {
 			return err
@@ -59,7 +59,7 @@ func (r *replacing) run(ctx context.Context) error {
 			return err
 		}
 		before := len(again)
-		if again = r.again(); len(again) < before {
+		if again = r.again(ctx); len(again) < before {
 			pause = shortest
 			continue
 		}
@@ -75,14 +75,14 @@ func (r *replacing) run(ctx context.Context) error {
 
 // again returns the places of the jobs that may yet be stored: those that are to
 // replace a job that can be, and those whose idempotency key is another's that may.
-func (r *replacing) again() (places []int) {
-	var ids []job.ID
+func (r *replacing) again(ctx context.Context) (places []int) {
+	var jobs []*job.Job
 	for i := range r.done {
 		if r.wants(i) {
-			ids = append(ids, r.done[i].Job.ID)
+			jobs = append(jobs, r.done[i].Job)
 		}
 	}
-	running := r.dispatch.Running(ids...)
+	running := r.running(ctx, jobs...)
 	for i := range r.done {
 		switch e := &r.done[i]; {
 		case e.Pending:
@@ -151,11 +151,11 @@ func (r *replacing) giveUp(places []int) {
 }
 
 // held returns what a job is answered whose lock another one holds.
-func (c *Control) held(nj *store.NewJob, holder *job.Job, now time.Time) (Receipt, error) {
+func (c *Control) held(ctx context.Context, nj *store.NewJob, holder *job.Job, now time.Time) (Receipt, error) {
 	detail := "%s holds the unique lock on the same content"
 	switch nj.Job.Unique.OnConflict {
 	case job.ConflictReturn:
-		return c.existing(holder, now), nil
+		return c.existing(ctx, holder, now), nil
 	case job.ConflictReplace:
 		detail = "%s holds the unique lock on the same content, and could not be replaced: it has been started, has ended, or others replace it"
 	case job.ConflictReject:
@@ -167,9 +167,9 @@ func (c *Control) held(nj *store.NewJob, holder *job.Job, now time.Time) (Receip
 }
 
 // existing is the receipt of a job that was there already.
-func (c *Control) existing(j *job.Job, now time.Time) Receipt {
+func (c *Control) existing(ctx context.Context, j *job.Job, now time.Time) Receipt {
 	c.totals.repeated.Add(1)
-	return Receipt{Job: j, Status: c.shown(j, now), Existing: true}
+	return Receipt{Job: j, Status: c.shown(ctx, j, now), Existing: true}
 }
 
 // unanswered is the error of a job of which the owner of its shard has yet to say

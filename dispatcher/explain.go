@@ -16,6 +16,7 @@ const (
 	CauseRetrying  Cause = "retrying"  // it was pushed, and waits for its next attempt
 	CauseLostPush  Cause = "lost_push" // its node died, and its push may go on until its deadline
 	CauseUnserved  Cause = "unserved"  // nobody serves its shard just now
+	CauseElsewhere Cause = "elsewhere" // this node does not serve its shard, and does not know whether another does
 
 	CausePaused      Cause = "paused"      // its queue is
 	CauseNoWorker    Cause = "no_worker"   // none is registered for its queue
@@ -91,6 +92,9 @@ type Explanation struct {
 // an ordered job, first is the first of its key (store.Position).
 func (d *Dispatcher) Explain(j, first *job.Job, now time.Time) Explanation {
 	e := Explanation{Waits: []Wait{{Cause: CauseUnserved}}}
+	if d.shared && !d.loops[j.ID.Shard()].isWanted() {
+		e.Waits[0].Cause = CauseElsewhere
+	}
 	d.ask(j.ID.Shard(), func(m *machine) { e = m.explain(j, first, later(m.now, now)) })
 	for i := range e.Waits {
 		if w := &e.Waits[i]; w.Cause == CauseNodeBusy {

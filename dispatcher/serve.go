@@ -42,6 +42,17 @@ func (d *Dispatcher) Owned() []int {
 	return owned
 }
 
+// Serves reports whether the node serves the shard just now.
+func (d *Dispatcher) Serves(shard int) bool {
+	return shard < len(d.loops) && d.loops[shard].owns()
+}
+
+// InFlight returns about how many pushes are in flight, without asking the shards.
+func (d *Dispatcher) InFlight() int {
+	used, _ := d.slots.level()
+	return used
+}
+
 const (
 	// moveGrace is how long a shard that is to be given to another node may claim
 	// nothing while its pushes end. What takes longer would be missed more than the

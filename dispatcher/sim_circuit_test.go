@@ -120,7 +120,7 @@ func (s *sim) checkCircuits(c *store.Commit) {
 			s.fail("job %s is pushed at %s to %s, whose circuit is open until %s", j.ID, e.Started, at, open.until(w.Circuit))
 		}
 		// A claim that a crash has undone may have been made again, of another worker.
-		if probe, ok := s.probes[at]; ok && s.inFlight[probe] != nil && s.inFlight[probe].order.Worker == w {
+		if probe, ok := s.probes[at]; ok && s.pushedTo(probe) == w.Name {
 			s.fail("job %s is pushed to %s while it is probed by %v", j.ID, at, probe)
 		}
 		s.probes[at] = attemptKey{j.ID, e.Attempt}
@@ -130,6 +130,14 @@ func (s *sim) checkCircuits(c *store.Commit) {
 			}
 		}
 	}
+}
+
+// pushedTo returns the worker of a push in flight; "" where there is no such push.
+func (s *sim) pushedTo(key attemptKey) string {
+	if p := s.inFlight[key]; p != nil && p.order.Worker != nil {
+		return p.order.Worker.Name
+	}
+	return ""
 }
 
 // worker returns a worker as the machine knows it; nil where it knows none.

@@ -191,3 +191,8 @@ func (s *Store) Revision(ctx context.Context) (int64, error) {
 	}
 	return values[0], nil
 }
+
+// WatchDocuments is Watch for the documents and the records of nodes.
+func (s *Store) WatchDocuments() (changed <-chan struct{}, stop func()) {
+	return s.Watch(documentShard)
+}

@@ -36,6 +36,7 @@ import (
 //	f queue 0 key                 the state of the limits of a queue, where key
 //	                              is empty, or of one of its keys
 //	D kind 0 name                 a document (shard 0 only)
+//	N id                          a node's record (shard 0 only)
 //
 // The names of counters are a space of their own:
 //
@@ -57,6 +58,7 @@ const (
 	spaceUnique      = 'u'
 	spaceLimit       = 'f'
 	spaceDocument    = 'D'
+	spaceNode        = 'N'
 
 	spaceCount    = 'n'
 	spaceRevision = 'v'

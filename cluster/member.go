@@ -1,0 +1,327 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/orchestrix/orchestrix/store"
+)
+
+// Store is what a Member needs of a *store.Store.
+type Store interface {
+	Shards() int
+	PutNode(ctx context.Context, id string, data []byte) error
+	DeleteNode(ctx context.Context, id string) error
+	Nodes(ctx context.Context) (nodes []store.NodeRecord, now time.Time, err error)
+	WatchDocuments() (changed <-chan struct{}, stop func())
+}
+
+// Dispatcher is what a Member needs of a *dispatcher.Dispatcher.
+type Dispatcher interface {
+	Serve(shards []int)
+	Owned() []int
+	InFlight() int
+}
+
+// Options are what a Member is made of. Store, Dispatcher and Roles must be set.
+type Options struct {
+	Store      Store
+	Dispatcher Dispatcher
+	Logger     *slog.Logger // discards by default
+	// ID names the node among all, up to store.MaxNodeID bytes; NewID by default.
+	ID      string
+	Address string
+	Version string
+	Roles   []Role
+	// Heartbeat is how often the node tells that it lives, DeadAfter how long it is
+	// believed to; DefaultHeartbeat and DefaultDeadAfter by default.
+	Heartbeat, DeadAfter time.Duration
+}
+
+// The defaults of Options. Lease is how long a shard is held without being
+// renewed: as long as a node is believed to live, so that when it is known to be
+// dead its shards can be taken.
+const (
+	DefaultHeartbeat = time.Second
+	DefaultDeadAfter = 3 * time.Second
+	Lease            = DefaultDeadAfter
+)
+
+const (
+	// lookPause is between two looks at the records that hints ask for.
+	lookPause = 100 * time.Millisecond
+	// moveParts is the part of all shards that a node begins to give back with each
+	// heartbeat, where they are placed on others: a node that comes gets its shards
+	// within seconds, and not all at once.
+	moveParts = 8
+	// forgetAfter is how long the record of a dead node is shown.
+	forgetAfter = 10 * time.Minute
+)
+
+// NewID returns an id that no other node has: the host's name with a random end.
+func NewID() string {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "node"
+	}
+	var end [4]byte
+	rand.Read(end[:])
+	return strings.ToValidUTF8(host[:min(len(host), 64)], "") + "-" + hex.EncodeToString(end[:])
+}
+
+// Member is this node among the others. Its methods may be called concurrently.
+type Member struct {
+	o   Options
+	log *slog.Logger
+
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	nudge   chan struct{} // has a value where a heartbeat is due at once
+
+	mu      sync.Mutex
+	self    Node
+	usage   usage
+	beaten  time.Time // when the last heartbeat that succeeded was begun
+	leaving bool
+	members []string     // of the last look, for the log
+	moving  map[int]bool // shards that are being given back
+	moved   time.Time    // when the last ones began to be
+	down    bool         // the last try failed
+}
+
+// New returns a Member that does nothing before Start.
+func New(o Options) *Member {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.ID == "" {
+		o.ID = NewID()
+	}
+	if o.Heartbeat <= 0 {
+		o.Heartbeat = DefaultHeartbeat
+	}
+	if o.DeadAfter <= 0 {
+		o.DeadAfter = DefaultDeadAfter
+	}
+	return &Member{
+		o: o, log: o.Logger, nudge: make(chan struct{}, 1), moving: make(map[int]bool),
+		self: Node{
+			ID: o.ID, Address: o.Address, Version: o.Version, Roles: slices.Clone(o.Roles), Weight: runtime.GOMAXPROCS(0),
+			Started: time.Now().UTC().Truncate(time.Millisecond),
+		},
+	}
+}
+
+// ID returns the node's id.
+func (m *Member) ID() string { return m.o.ID }
+
+// Start begins to be a member, once. It does not wait for the store.
+func (m *Member) Start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	m.cancel = cancel
+	m.running.Go(func() { m.run(ctx) })
+}
+
+// Leave gives back all shards and tells the others that the node takes none any
+// more. It does not wait; the node remains to be seen until Stop.
+func (m *Member) Leave() {
+	m.mu.Lock()
+	m.leaving = true
+	m.mu.Unlock()
+	m.o.Dispatcher.Serve(nil)
+	select {
+	case m.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// Stop ends what Start began and removes the node's record. It is for a node that
+// serves no shard any more.
+func (m *Member) Stop(ctx context.Context) error {
+	if m.cancel == nil {
+		return nil
+	}
+	m.cancel()
+	m.running.Wait()
+	return m.o.Store.DeleteNode(ctx, m.o.ID)
+}
+
+// ErrNoMember is why a node is not ready.
+var ErrNoMember = errors.New("this node is no member of the cluster: its heartbeat is not in the store, or it leaves")
+
+// Ready returns nil where the node is a member, and ErrNoMember where the others
+// may take it for dead, or it leaves.
+func (m *Member) Ready() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.leaving || m.beaten.IsZero() || time.Since(m.beaten) >= m.o.DeadAfter {
+		return ErrNoMember
+	}
+	return nil
+}
+
+// Nodes returns all nodes whose records are there, also dead ones, by id.
+func (m *Member) Nodes(ctx context.Context) ([]Node, error) {
+	records, now, err := m.o.Store.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	nodes := make([]Node, 0, len(records))
+	for _, r := range records {
+		n, err := parse(r, now, m.o.DeadAfter)
+		if err != nil {
+			m.log.WarnContext(ctx, "the record of a node cannot be read", "error", err)
+			continue
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes, nil
+}
+
+func (m *Member) run(ctx context.Context) {
+	changed, stop := m.o.Store.WatchDocuments()
+	defer stop()
+	beat := time.NewTicker(m.o.Heartbeat)
+	defer beat.Stop()
+	look := time.NewTimer(0)
+	defer look.Stop()
+	m.beat(ctx)
+	for last := time.Now(); ; {
+		select {
+		case <-beat.C:
+			m.beat(ctx)
+		case <-m.nudge:
+			m.beat(ctx)
+		case <-changed: // mostly the heartbeat of another
+			look.Reset(lookPause - time.Since(last))
+		case <-look.C:
+			last = time.Now()
+			look.Reset(m.look(ctx))
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// beat tells that the node lives.
+func (m *Member) beat(ctx context.Context) {
+	begun := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, m.o.DeadAfter)
+	defer cancel()
+	err := m.o.Store.PutNode(ctx, m.o.ID, m.record(begun))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err == nil {
+		m.beaten = begun
+	}
+	m.tell(ctx, "the node's heartbeat", err)
+}
+
+// tell logs that the store is away, and that it is back. m.mu is held.
+func (m *Member) tell(ctx context.Context, what string, err error) {
+	if down := err != nil; down != m.down {
+		m.down = down
+		if down {
+			m.log.WarnContext(ctx, what+" does not reach the store; it is tried again", "error", err)
+			return
+		}
+		m.log.InfoContext(ctx, "the node reaches the store again")
+	}
+}
+
+func (m *Member) record(now time.Time) []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.self
+	n.Leaving, n.Shards, n.InFlight = m.leaving, m.o.Dispatcher.Owned(), m.o.Dispatcher.InFlight()
+	n.CPU, n.Memory = m.usage.read(now)
+	data, err := json.Marshal(n)
+	if err != nil {
+		panic(fmt.Sprintf("cluster: a node's record: %v", err)) // numbers and texts can be encoded
+	}
+	return data
+}
+
+// look takes and gives back shards as the members are now, and returns when to
+// look again: before the next of them would be dead.
+func (m *Member) look(ctx context.Context) time.Duration {
+	ctx, cancel := context.WithTimeout(ctx, m.o.DeadAfter)
+	defer cancel()
+	nodes, err := m.Nodes(ctx)
+	if err != nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.tell(ctx, "the look at the other nodes", err)
+		return m.o.Heartbeat
+	}
+	next := m.o.Heartbeat
+	var members []Node
+	for i := range nodes {
+		n := &nodes[i]
+		if n.Alive && n.ID != m.o.ID {
+			next = min(next, m.o.DeadAfter-n.Age)
+		}
+		if n.Age >= forgetAfter {
+			m.forget(ctx, n.ID)
+		}
+		if n.serves() {
+			members = append(members, *n)
+		}
+	}
+	m.serve(ctx, members)
+	return max(next, lookPause/10)
+}
+
+func (m *Member) forget(ctx context.Context, id string) {
+	if err := m.o.Store.DeleteNode(ctx, id); err != nil {
+		m.log.DebugContext(ctx, "the record of a dead node is kept for now", "node", id, "error", err)
+	}
+}
+
+// serve serves what is placed on this node among the members.
+func (m *Member) serve(ctx context.Context, members []Node) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tellMembers(ctx, members)
+	if m.leaving || !m.self.has(RoleDispatch) {
+		return
+	}
+	shards := m.o.Store.Shards()
+	var placed []int
+	for shard, id := range Place(shards, members) {
+		if id == m.o.ID {
+			placed = append(placed, shard)
+		}
+	}
+	moves, before := 0, len(m.moving)
+	if time.Since(m.moved) >= m.o.Heartbeat {
+		moves = max(1, shards/moveParts)
+	}
+	serve := limit(placed, m.o.Dispatcher.Owned(), m.moving, moves)
+	if len(m.moving) > before {
+		m.moved = time.Now()
+	}
+	m.o.Dispatcher.Serve(serve)
+}
+
+func (m *Member) tellMembers(ctx context.Context, members []Node) {
+	ids := make([]string, len(members))
+	for i := range members {
+		ids[i] = members[i].ID
+	}
+	if !slices.Equal(ids, m.members) {
+		m.members = ids
+		m.log.InfoContext(ctx, "the nodes that serve shards are others now", "nodes", ids)
+	}
+}

@@ -1,0 +1,268 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/orchestrix/orchestrix/store"
+	"github.com/orchestrix/orchestrix/store/engine/model"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// shards takes and gives back at once what it is told to serve.
+type shards struct {
+	mu    sync.Mutex
+	owned []int
+	moves []int // how many were given back by each call that gave back any
+	stuck bool  // gives nothing back
+}
+
+func (s *shards) Serve(owned []int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	gone := 0
+	for _, shard := range s.owned {
+		if !slices.Contains(owned, shard) {
+			gone++
+		}
+	}
+	if gone > 0 {
+		s.moves = append(s.moves, gone)
+	}
+	if !s.stuck {
+		s.owned = slices.Clone(owned)
+	}
+}
+
+func (s *shards) Owned() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.owned)
+}
+
+func (s *shards) InFlight() int { return 7 }
+
+// member is a node of a test. crash ends it without a word.
+type member struct {
+	*Member
+	*shards
+}
+
+func (m *member) crash() {
+	m.cancel()
+	m.running.Wait()
+}
+
+func join(s *store.Store, id string, roles ...Role) *member {
+	if len(roles) == 0 {
+		roles = Roles()
+	}
+	m := &member{shards: &shards{}}
+	m.Member = New(Options{Store: s, Dispatcher: m.shards, ID: id, Address: "http://" + id, Version: "v1", Roles: roles})
+	m.Start()
+	return m
+}
+
+// each reports how often each shard is served.
+func each(members ...*member) []int {
+	var all []int
+	for _, m := range members {
+		all = append(all, m.Owned()...)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func upTo(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+func TestMembersShareTheShards(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const n = 64
+		s := store.New(model.New(n, nil))
+		a := join(s, "a")
+		if err := a.Ready(); err != nil {
+			synctest.Wait()
+		}
+		if err := a.Ready(); err != nil {
+			t.Errorf("a member is not ready: %v", err)
+		}
+		time.Sleep(time.Second)
+		if got := a.Owned(); !slices.Equal(got, upTo(n)) {
+			t.Errorf("alone it serves %v", got)
+		}
+		b, api := join(s, "b"), join(s, "c", RoleAPI)
+		time.Sleep(10 * time.Second)
+		if !slices.Equal(each(a, b), upTo(n)) || len(b.Owned()) < n/4 {
+			t.Errorf("a serves %v, b %v", a.Owned(), b.Owned())
+		}
+		if got := api.Owned(); len(got) != 0 {
+			t.Errorf("a node that does not dispatch serves %v", got)
+		}
+		for _, gone := range a.moves {
+			if gone > n/moveParts {
+				t.Errorf("%d shards were given back at once", gone)
+			}
+		}
+		kept := a.Owned()
+
+		b.crash()
+		time.Sleep(DefaultDeadAfter - DefaultHeartbeat - time.Millisecond)
+		if got := a.Owned(); !slices.Equal(got, kept) {
+			t.Errorf("before b is dead, a serves %v", got)
+		}
+		time.Sleep(DefaultHeartbeat + lookPause)
+		if got := a.Owned(); !slices.Equal(got, upTo(n)) {
+			t.Errorf("when b is dead, a serves %v", got)
+		}
+
+		d := join(s, "d")
+		time.Sleep(10 * time.Second)
+		d.Leave()
+		if err := d.Ready(); !errors.Is(err, ErrNoMember) {
+			t.Errorf("a node that leaves: %v", err)
+		}
+		time.Sleep(2 * lookPause)
+		if got := a.Owned(); !slices.Equal(got, upTo(n)) || len(d.Owned()) != 0 {
+			t.Errorf("when d leaves, a serves %v and d %v", got, d.Owned())
+		}
+		if err := d.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+
+		time.Sleep(DefaultHeartbeat) // until it tells what it serves
+		nodes, err := a.Nodes(t.Context())
+		if err != nil || len(nodes) != 3 || nodes[0].ID != "a" || !nodes[0].Alive || nodes[0].InFlight != 7 || nodes[0].Address != "http://a" ||
+			nodes[0].Version != "v1" || !slices.Equal(nodes[0].Shards, upTo(n)) || nodes[1].ID != "b" || nodes[1].Alive || nodes[1].Age < 10*time.Second {
+			t.Errorf("nodes: %+v, %v", nodes, err)
+		}
+		time.Sleep(forgetAfter)
+		if nodes, err := a.Nodes(t.Context()); err != nil || len(nodes) != 2 {
+			t.Errorf("after a while: %+v, %v", nodes, err)
+		}
+		for _, m := range []*member{a, api} {
+			if err := m.Stop(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if nodes, err := a.Nodes(t.Context()); err != nil || len(nodes) != 0 {
+			t.Errorf("at the end: %+v, %v", nodes, err)
+		}
+	})
+}
+
+// A node whose heartbeat does not reach the store says so, and keeps its shards:
+// their leases decide.
+func TestMemberWithoutStore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := model.New(4, nil)
+		var away atomic.Bool
+		e.Fail = func(string, int) error {
+			if away.Load() {
+				return store.ErrUnavailable
+			}
+			return nil
+		}
+		a := join(store.New(e), "a")
+		time.Sleep(time.Second)
+		away.Store(true)
+		time.Sleep(DefaultDeadAfter + time.Second)
+		if err := a.Ready(); !errors.Is(err, ErrNoMember) {
+			t.Errorf("without a store: %v", err)
+		}
+		if got := a.Owned(); !slices.Equal(got, upTo(4)) {
+			t.Errorf("it serves %v", got)
+		}
+		away.Store(false)
+		time.Sleep(DefaultHeartbeat)
+		if err := a.Ready(); err != nil {
+			t.Errorf("when the store is back: %v", err)
+		}
+		if err := a.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A record that cannot be read, of a later version perhaps, disturbs nobody.
+func TestUnreadableRecord(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := store.New(model.New(4, nil))
+		if err := s.PutNode(context.Background(), "x", []byte("not JSON")); err != nil {
+			t.Fatal(err)
+		}
+		a := join(s, "a")
+		time.Sleep(time.Second)
+		if got := a.Owned(); !slices.Equal(got, upTo(4)) {
+			t.Errorf("it serves %v", got)
+		}
+		if err := a.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Moves that take long do not keep the others from beginning.
+func TestMovesGoOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := store.New(model.New(64, nil))
+		a := join(s, "a")
+		time.Sleep(time.Second)
+		a.shards.mu.Lock()
+		a.stuck = true
+		a.shards.mu.Unlock()
+		b := join(s, "b")
+		time.Sleep(10 * time.Second)
+		a.Member.mu.Lock()
+		moving := len(a.moving)
+		a.Member.mu.Unlock()
+		if want := len(b.Owned()); moving != want {
+			t.Errorf("%d shards are moving, want %d", moving, want)
+		}
+		for _, m := range []*member{a, b} {
+			if err := m.Stop(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func TestNewID(t *testing.T) {
+	t.Parallel()
+	if a, b := NewID(), NewID(); a == b || len(a) > store.MaxNodeID {
+		t.Errorf("%q, then %q", a, b)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	var u usage
+	begin := time.Now()
+	if cpus, memory := u.read(begin); cpus != 0 || memory <= 0 {
+		t.Errorf("at first: %v CPUs, %d bytes", cpus, memory)
+	}
+	for x := 0; time.Since(begin) < 50*time.Millisecond; {
+		x++
+	}
+	if cpus, _ := u.read(time.Now()); cpus <= 0 {
+		t.Errorf("of a busy process: %v CPUs", cpus)
+	}
+}

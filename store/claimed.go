@@ -1,0 +1,36 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/store/engine"
+)
+
+// Claimed returns the jobs that the claim records of a shard hold, each with the
+// highest attempt that is named. A waiting job whose stored attempt is lower is
+// being pushed, or was when its shard's owner died. The records are as many as
+// commits have pushes in flight. The owner knows it without asking.
+func (s *Store) Claimed(ctx context.Context, shard int) (map[job.ID]int, error) {
+	attempts := make(map[job.ID]int)
+	for from := []byte{spaceClaim}; ; {
+		records, err := s.engine.Scan(ctx, shard, engine.Range{From: from, To: []byte{spaceClaim + 1}, Limit: recoverChunk})
+		if err != nil {
+			return nil, fmt.Errorf("store: claims of shard %d: %w", shard, err)
+		}
+		for _, r := range records {
+			entries, err := parseClaim(r.Value)
+			if err != nil {
+				return nil, fmt.Errorf("store: claims of shard %d: %w", shard, err)
+			}
+			for _, e := range entries {
+				attempts[e.id] = max(attempts[e.id], e.attempt)
+			}
+		}
+		if len(records) < recoverChunk {
+			return attempts, nil
+		}
+		from = append(records[len(records)-1].Key, 0)
+	}
+}
