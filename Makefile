@@ -39,6 +39,11 @@ test-redis: ## run the tests of the engine on Redis, and the store's over it
 	@tools/need-redis.sh
 	go test -timeout 20m $(TESTFLAGS) ./store/engine/redis/... ./store
 
+.PHONY: test-cluster
+test-cluster: ## run the tests of several nodes on one store, in their long form
+	@tools/need-redis.sh
+	go test -timeout 20m -count=1 $(TESTFLAGS) ./test/cluster
+
 .PHONY: sim
 sim: ## run the simulator of the shard state machine over SEEDS seeds
 	go test ./dispatcher -run '^TestSimulation$$' -count=1 -timeout 30m -seeds=$(SEEDS) $(TESTFLAGS)

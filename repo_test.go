@@ -43,11 +43,12 @@ var mayImport = map[string][]string{
 	"store/sealed":  {"store"},
 	"dispatcher":    {"store", "store/engine", "webhook/...", "job"}, // the contract, never an engine
 	"observability": {"store/engine", "job"},                         // the contract, which it meters
+	"cluster":       {"store", "job"},
 	"control":       {"dispatcher", "store", "store/engine", "webhook/...", "job", "observability"},
 	"api/front":     {}, // HTTP only
 	"api":           {"api/...", "control", "webhook", "job", "observability"},
 	"client":        {"webhook", "job"},
-	"app":           {"api/...", "control", "dispatcher", "observability", "store/...", "webhook/...", "job"},
+	"app":           {"api/...", "cluster", "control", "dispatcher", "observability", "store/...", "webhook/...", "job"},
 	"cmd":           {"..."},
 	"test":          {},
 	"tools":         {},

@@ -35,6 +35,8 @@ type Options struct {
 	// Metrics may be nil: then nothing is counted and /metrics is not there.
 	Metrics Metrics
 	Logger  *slog.Logger // discards by default
+	// ProbesOnly leaves out /v1: only /healthz, /readyz and /metrics are there.
+	ProbesOnly bool
 	// Version is the server's, shown in the OpenAPI document and by /healthz.
 	Version string
 }
@@ -67,6 +69,10 @@ func New(o Options) http.Handler {
 	router.Use(a.around)
 	router.NoRoute(a.noRoute)
 	router.NoMethod(a.noMethod)
+	a.probes(router)
+	if o.ProbesOnly {
+		return router
+	}
 	a.huma = a.newHuma(router)
 	a.routes(router)
 	a.serveDocument(router)
@@ -123,12 +129,15 @@ func (a *api) authenticated(ctx huma.Context, next func(huma.Context)) {
 	next(huma.WithContext(ctx, who))
 }
 
-func (a *api) routes(router *gin.Engine) {
+func (a *api) probes(router *gin.Engine) {
 	router.GET("/healthz", a.healthz)
 	router.GET("/readyz", a.readyz)
 	if h := a.metrics.Handler(); h != nil {
 		router.GET("/metrics", gin.WrapH(h))
 	}
+}
+
+func (a *api) routes(router *gin.Engine) {
 	router.POST(enqueuePath, a.enqueue)
 	router.POST(batchPath, a.enqueueBatch)
 	a.describeEnqueue()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/orchestrix/orchestrix/api/front"
+	"github.com/orchestrix/orchestrix/cluster"
 	"github.com/orchestrix/orchestrix/control"
 	"github.com/orchestrix/orchestrix/dispatcher"
 	"github.com/orchestrix/orchestrix/job"
@@ -27,6 +28,7 @@ type App struct {
 	server   *http.Server
 	front    *front.Listener // nil under TLS
 	dispatch *dispatcher.Dispatcher
+	member   *cluster.Member // nil where the store is this process's alone
 	control  *control.Control
 	metrics  *observability.Metrics
 	cleanups []cleanup
@@ -74,9 +76,11 @@ func (a *App) assemble(ctx context.Context) error {
 	a.onClose("push client", func(context.Context) error { pusher.Close(); return nil })
 	a.dispatch = dispatcher.New(dispatcher.Options{
 		Store: st, Push: pusher, Logger: a.log, MaxInFlight: a.config.MaxInFlight, WindowBytes: a.config.WindowBytes,
+		Shared: a.config.shared(), Lease: a.lease(),
 		OnGone:    func(worker string) { a.control.WorkerGone(worker, time.Now()) },
 		OnFailing: func(f dispatcher.Failing) { a.control.WorkerFailing(f) },
 	})
+	a.join(st)
 	return a.assembleControl(ctx, st, guard, pusher, durability)
 }
 
@@ -95,6 +99,7 @@ func (a *App) assembleControl(ctx context.Context, st *store.Store, guard *push.
 		// proxy in front, which makes the whole world a loopback client.
 		Open:       key == "",
 		MaxPayload: a.config.MaxPayload, Timeout: a.config.Timeout, QueueConcurrency: a.config.QueueConcurrency,
+		Shared: a.config.shared(), Ready: a.ready(),
 		Retention: a.retention(), Durability: durability, SecretsEncrypted: a.config.SecretKeyFile != "",
 	})
 	a.onClose("control", func(context.Context) error { a.control.Close(); return nil })
@@ -182,6 +187,9 @@ func (a *App) Run(ctx context.Context) error {
 		return errors.Join(err, a.Close(ctx))
 	}
 	a.onClose("dispatcher", a.drain)
+	if a.member != nil {
+		a.member.Start()
+	}
 	a.onClose("HTTP server", a.shutdown)
 	a.stand()
 	served := make(chan error, 1)
@@ -191,6 +199,7 @@ func (a *App) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		a.log.Info("draining", "grace", a.config.DrainGrace.String())
+		a.leave(served)
 	case err = <-served:
 		err = fmt.Errorf("serve %s: %w", a.Addr(), err)
 	}

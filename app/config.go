@@ -7,9 +7,11 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/orchestrix/orchestrix/cluster"
 	"github.com/orchestrix/orchestrix/control"
 	"github.com/orchestrix/orchestrix/dispatcher"
 	"github.com/orchestrix/orchestrix/job"
@@ -43,6 +45,9 @@ type Config struct {
 	// SecretKeyFile is a file of keys (sealed.ParseKeyring) that encrypt the
 	// documents of the store, secrets among them; without one they are plain.
 	SecretKeyFile string
+	// Roles are what the node does: cluster.RoleAPI, RoleDispatch or, by default, both.
+	// One alone needs a store that other nodes use too.
+	Roles []string
 	// AllowCIDR are the networks that pushes may go to although they are not
 	// public, such as "10.0.0.0/8" or "127.0.0.1/32".
 	AllowCIDR []string
@@ -83,6 +88,7 @@ func Defaults() Config {
 	return Config{
 		Store:            "embedded:./data",
 		Listen:           "127.0.0.1:8080",
+		Roles:            []string{string(cluster.RoleAPI), string(cluster.RoleDispatch)},
 		DrainGrace:       30 * time.Second,
 		MaxPayload:       control.DefaultMaxPayload,
 		MaxInFlight:      dispatcher.DefaultMaxInFlight,
@@ -102,6 +108,9 @@ func (c Config) withDefaults() Config {
 	or(&c.Store, d.Store)
 	or(&c.Listen, d.Listen)
 	or(&c.DrainGrace, d.DrainGrace)
+	if len(c.Roles) == 0 {
+		c.Roles = d.Roles
+	}
 	or(&c.MaxPayload, d.MaxPayload)
 	or(&c.MaxInFlight, d.MaxInFlight)
 	or(&c.WindowBytes, d.WindowBytes)
@@ -146,6 +155,9 @@ func (c Config) Validate() error {
 	} else if _, err := name.durability(c.Durability); err != nil {
 		errs = append(errs, err)
 	}
+	if err := c.checkRoles(); err != nil {
+		errs = append(errs, err)
+	}
 	if _, err := c.prefixes(); err != nil {
 		errs = append(errs, err)
 	}
@@ -182,6 +194,33 @@ func (c Config) Validate() error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// roles returns the parsed Roles, which are valid.
+func (c Config) roles() []cluster.Role {
+	roles := make([]cluster.Role, len(c.Roles))
+	for i, r := range c.Roles {
+		roles[i] = cluster.Role(r)
+	}
+	return roles
+}
+
+func (c Config) checkRoles() error {
+	for i, r := range c.Roles {
+		if !slices.Contains(cluster.Roles(), cluster.Role(r)) || slices.Contains(c.Roles[:i], r) {
+			return fmt.Errorf("--roles %s must be api, dispatch or api,dispatch", strings.Join(c.Roles, ","))
+		}
+	}
+	if len(c.Roles) < len(cluster.Roles()) && !c.shared() {
+		return fmt.Errorf("--roles %s is for one node of several: a store that one process uses needs both api and dispatch", strings.Join(c.Roles, ","))
+	}
+	return nil
+}
+
+// shared reports whether other nodes may use the store too.
+func (c Config) shared() bool {
+	name, err := parseStore(c.Store)
+	return err == nil && name.redis != nil
 }
 
 func (c Config) validateListen() error {

@@ -14,7 +14,6 @@ import (
 	"github.com/orchestrix/orchestrix/app"
 	"github.com/orchestrix/orchestrix/client"
 	"github.com/orchestrix/orchestrix/job"
-	"github.com/orchestrix/orchestrix/store/engine"
 	"github.com/orchestrix/orchestrix/store/engine/redis/redistest"
 )
 
@@ -308,27 +307,6 @@ func TestReplicaOfRedisIsAway(t *testing.T) {
 	if pushes != 1 {
 		t.Errorf("%d pushes, want 1", pushes)
 	}
-}
-
-// One node serves a store for now. A second one is told so; the first is not
-// disturbed.
-func TestSecondNodeOnRedis(t *testing.T) {
-	t.Parallel()
-	if testing.Short() {
-		t.Skip("it waits for a lease to be renewed")
-	}
-	redis := redistest.Start(t)
-	s := start(t, onRedis(redis.URL("")))
-	second, err := app.New(deadline(t), onRedis(redis.URL("")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = second.Run(deadline(t))
-	if !errors.As(err, new(*engine.HeldError)) || !strings.Contains(err.Error(), "another node serves this store") {
-		t.Errorf("Run of a second node = %v", err)
-	}
-	s.register(t, "w", []string{"q"}, nil)
-	status(t, s.await(t, s.enqueue(t, client.NewJob{Queue: "q"})), job.Succeeded)
 }
 
 // lines is a log that many write.

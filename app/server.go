@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/orchestrix/orchestrix/api"
+	"github.com/orchestrix/orchestrix/cluster"
 )
 
 // requestGrace is how long requests under way may take once the server drains.
@@ -31,7 +33,7 @@ func (a *App) listen(ctx context.Context) error {
 }
 
 func (a *App) assembleServer() error {
-	handler := api.New(api.Options{Control: a.control, Metrics: a.metrics, Logger: a.log, Version: a.config.Version})
+	handler := api.New(api.Options{Control: a.control, Metrics: a.metrics, Logger: a.log, Version: a.config.Version, ProbesOnly: !slices.Contains(a.config.roles(), cluster.RoleAPI)})
 	a.server = api.NewServer(handler, a.log)
 	if a.config.TLSCert == "" {
 		return nil

@@ -146,15 +146,18 @@ func (m *Member) Leave() {
 	}
 }
 
-// Stop ends what Start began and removes the node's record. It is for a node that
-// serves no shard any more.
-func (m *Member) Stop(ctx context.Context) error {
+// Stop ends what Start began and removes the node's record; one that cannot be
+// removed is soon taken for that of a dead node. It is for a node that serves no
+// shard any more.
+func (m *Member) Stop(ctx context.Context) {
 	if m.cancel == nil {
-		return nil
+		return
 	}
 	m.cancel()
 	m.running.Wait()
-	return m.o.Store.DeleteNode(ctx, m.o.ID)
+	if err := m.o.Store.DeleteNode(ctx, m.o.ID); err != nil {
+		m.log.WarnContext(ctx, "the record of the node is left behind", "error", err)
+	}
 }
 
 // ErrNoMember is why a node is not ready.

@@ -93,6 +93,8 @@ type Options struct {
 	// configuration is followed, and of a shard that another node serves is shown what
 	// the store knows.
 	Shared bool
+	// Ready, where set, returns why the node is not ready although the store answers.
+	Ready func() error
 	// SecretsEncrypted says that the Store encrypts documents; it is shown and not
 	// interpreted.
 	SecretsEncrypted bool
@@ -201,10 +203,18 @@ func (c *Control) Durability() string { return c.o.Durability }
 // SecretsEncrypted reports whether secrets are encrypted in the store.
 func (c *Control) SecretsEncrypted() bool { return c.o.SecretsEncrypted }
 
-// Ready returns nil where the store answers.
+// Ready returns nil where the store answers and Options.Ready has nothing against
+// it.
 func (c *Control) Ready(ctx context.Context) error {
-	_, err := c.store.ListDocuments(ctx, kindWorker, "", 1)
-	return storeError("read from the store", err)
+	if _, err := c.store.ListDocuments(ctx, kindWorker, "", 1); err != nil {
+		return storeError("read from the store", err)
+	}
+	if c.o.Ready != nil {
+		if err := c.o.Ready(); err != nil {
+			return &Error{Kind: Unavailable, Code: "not_ready", Detail: err.Error()}
+		}
+	}
+	return nil
 }
 
 // Totals count what was asked for since the start.

@@ -494,7 +494,7 @@ func (s *sim) arrived(a store.Arrivals) {
 		s.logf("enqueued %s %v seq %d", e.Job.ID, store.LaneOf(e.Job), e.Seq)
 	}
 	if s.chance(4) {
-		if s.chance(3) { // otherwise nobody says so, and it is found by the next poll
+		if s.healing || s.chance(3) { // otherwise nobody says so, and it is found by the next poll
 			s.post(foreign{})
 		}
 		return

@@ -26,6 +26,10 @@ key, from ORCHESTRIX_ROOT_KEY or --root-key-file; make one with
 Pushes only go to public addresses, so that nobody can reach your network through
 the server; --allow-cidr names the private ones that are allowed.
 
+Several servers may use one store on Redis: each serves the API and a part of the
+queues, and takes over from one that dies within seconds. --roles has a server do
+only one of the two.
+
 SIGTERM or Ctrl-C drains: no new push, those under way are finished within
 --drain-grace. A second signal ends the process at once; jobs are never lost by
 that, but pushes under way are made again by the next start.`
@@ -59,6 +63,7 @@ func serverFlags(flags *pflag.FlagSet, c *app.Config) {
 	flags.StringVar(&c.Store, "store", c.Store, "where jobs are kept: embedded:<`directory`>, memory: or redis://<host>")
 	flags.StringVar(&c.Durability, "durability", "", "the `mode` of writes to Redis: memory, aof (where left out) or replicas=N")
 	flags.IntVar(&c.Shards, "shards", c.Shards, "shards of a new store; 0 means 64, or what an existing one has")
+	flags.StringSliceVar(&c.Roles, "roles", c.Roles, "what this `node` of several does: api, dispatch")
 	flags.StringVar(&c.EgressProxy, "egress-proxy", "", "the `url` of a proxy that pushes go through, such as http://user:password@proxy:3128")
 	flags.StringSliceVar(&c.AllowCIDR, "allow-cidr", nil, "a private `network` that pushes may go to; may be repeated")
 	flags.StringVar(&c.RootKey, "root-key", "", "the `key` that may do everything; better given as ORCHESTRIX_ROOT_KEY")

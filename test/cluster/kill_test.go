@@ -1,0 +1,69 @@
+package cluster_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/orchestrix/orchestrix/client"
+	"github.com/orchestrix/orchestrix/job"
+)
+
+// concurrency is that of each queue.
+const concurrency = 10
+
+// A node that serves shards is killed in the middle of thousands of jobs: each job
+// is pushed and recorded, what is repeated is at most what was in flight on that
+// node, and its shards are served again within seconds.
+func TestKillAnOwner(t *testing.T) {
+	t.Parallel()
+	jobs := 20_000
+	if testing.Short() {
+		jobs = 2_000
+	}
+	c := start(t, 3, nil)
+	for _, q := range c.queues {
+		if _, err := c.all[0].PutQueue(c.ctx, q, client.QueueConfig{Concurrency: concurrency}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	victim, rest := c.all[1], []*node{c.all[0], c.all[2]}
+	queues := c.owned(victim)
+	ids := c.enqueue(jobs)
+	c.until("a third is pushed", func() bool { return c.worker.count() >= jobs/3 })
+	victim.kill()
+	killed := time.Now()
+
+	probes := make([]string, len(queues))
+	for i, q := range queues {
+		r, err := rest[i%2].Enqueue(c.ctx, client.NewJob{Queue: q, Type: "probe", Priority: "critical"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		probes[i] = r.ID
+	}
+	c.until("the queues of the dead node are served", func() bool {
+		return !slices.ContainsFunc(probes, func(id string) bool { return c.worker.pushed(id).IsZero() })
+	})
+	var resumed time.Duration
+	for _, id := range probes {
+		resumed = max(resumed, c.worker.pushed(id).Sub(killed))
+	}
+	t.Logf("the %d queues of the dead node were served again after %s", len(queues), resumed)
+	if resumed > 10*time.Second { // 4 s on a machine that does nothing else
+		t.Errorf("the queues of the dead node were served again only after %s", resumed)
+	}
+	total := int64(len(ids) + len(probes))
+	c.until("all jobs are recorded", func() bool { return c.counts(rest[0], job.Succeeded.String()) == total })
+	for _, id := range slices.Concat(ids, probes) {
+		if c.worker.pushed(id).IsZero() {
+			t.Errorf("%s is recorded and was never pushed", id)
+		}
+	}
+	if n := c.worker.count(); int64(n) != total {
+		t.Errorf("%d jobs were pushed, want %d: one was invented", n, total)
+	}
+	if n := c.worker.repeats(); n > concurrency*len(queues) {
+		t.Errorf("%d pushes were repeated, want at most the %d that may have been in flight on the dead node", n, concurrency*len(queues))
+	}
+}
