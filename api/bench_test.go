@@ -41,6 +41,7 @@ type nullDispatcher struct{}
 
 func (nullDispatcher) Configure(dispatcher.Config)            {}
 func (nullDispatcher) Wake(int)                               {}
+func (nullDispatcher) Serves(int) bool                        { return true }
 func (nullDispatcher) Running(ids ...job.ID) []bool           { return make([]bool, len(ids)) }
 func (nullDispatcher) KeyLive(_, _ string) dispatcher.KeyLive { return dispatcher.KeyLive{} }
 func (nullDispatcher) Explain(_, _ *job.Job, _ time.Time) dispatcher.Explanation {

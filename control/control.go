@@ -172,8 +172,10 @@ func New(o Options) *Control {
 func (c *Control) Load(ctx context.Context) (dispatcher.Config, error) {
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	if _, err := c.readRevision(ctx); err != nil { // before it is read, so that no change is missed
-		return dispatcher.Config{}, err
+	if c.o.Shared {
+		if _, err := c.readRevision(ctx); err != nil { // before it is read, so that no change is missed
+			return dispatcher.Config{}, err
+		}
 	}
 	config, err := c.reload(ctx)
 	if err != nil {

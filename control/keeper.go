@@ -52,6 +52,7 @@ func (k *keeper) start(c *Control) {
 		var following sync.WaitGroup
 		if c.o.Shared {
 			following.Go(func() { c.follow(ctx) })
+			following.Go(func() { c.adoptOperations(ctx) })
 		}
 		c.keep(ctx)
 		following.Wait()

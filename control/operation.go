@@ -71,6 +71,8 @@ type operationRecord struct {
 	Filter JobSelection `json:"filter"`
 	By     string       `json:"by,omitempty"`
 	Status string       `json:"status"`
+	// Runner is the life of a node that works on it; see claimOperation.
+	Runner string `json:"runner,omitempty"`
 	// Until bounds the jobs: those created at it or later are not touched.
 	Until time.Time `json:"until"`
 	// Cursor is the last job that was looked at; Listed says that it was the last

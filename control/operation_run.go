@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,10 +28,10 @@ const (
 	operationTTL   = 7 * 24 * time.Hour
 )
 
-// operations are those that this node runs. An operation is run by the node
-// that was asked for it and, after a restart, by whoever loads it: where several
-// nodes share a store, one of them has to be chosen for that.
+// operations are those that this node runs. An operation is run by the node that
+// was asked for it and, when that is gone, by whoever claims it first.
 type operations struct {
+	runner string          // names this life of this node in what it runs
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	wait   sync.WaitGroup
@@ -42,6 +43,7 @@ type operations struct {
 func (o *operations) init() {
 	o.ctx, o.cancel = context.WithCancel(As(context.Background(), Root()))
 	o.running = make(map[string]struct{})
+	o.runner = rand.Text()
 }
 
 // run calls f, in a goroutine of its own, unless the operation is being run
@@ -87,7 +89,7 @@ func (c *Control) startOperation(ctx context.Context, kind string, s JobSelectio
 	}
 	p, _ := ctx.Value(principalKey{}).(Principal)
 	d := document[operationRecord]{Value: operationRecord{
-		Kind: kind, Filter: s, By: p.Name, Status: OperationRunning, Until: untilNow(now),
+		Kind: kind, Filter: s, By: p.Name, Status: OperationRunning, Until: untilNow(now), Runner: c.operations.runner,
 	}}
 	d.Name = newOperationID(now)
 	if err := c.putOperation(ctx, &d); err != nil {
@@ -144,8 +146,8 @@ func (c *Control) operate(ctx context.Context, id string, failure error) error {
 		return err
 	}
 	r := &d.Value
-	if d.Version == 0 {
-		return nil // removed
+	if claimed, err := c.claimOperation(ctx, &d); err != nil || !claimed {
+		return err
 	}
 	for !r.over() {
 		now, err := c.store.Now(ctx)
@@ -163,12 +165,63 @@ func (c *Control) operate(ctx context.Context, id string, failure error) error {
 				return err
 			}
 		}
-		if err := c.saveOperation(ctx, &d); err != nil {
+		err = c.saveOperation(ctx, &d)
+		if errors.Is(err, errTaken) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}
 	c.log.Info("an operation has ended", "operation", id, "kind", r.Kind, "status", r.Status, "matched", r.Matched, "done", r.Done, "skipped", r.Skipped)
 	return nil
+}
+
+// operationLease is how long an operation may rest before another node takes it
+// for abandoned. A node that only was slow notices with its next write; the step
+// that both take changes nothing twice, and is counted by one of them.
+const operationLease = 30 * time.Second
+
+// errTaken: another node runs the operation by now.
+var errTaken = errors.New("another node runs the operation")
+
+// claimOperation makes this node the one that runs an operation, unless another
+// does, or it is over or gone. A node that has the store for itself is the only one
+// that can.
+func (c *Control) claimOperation(ctx context.Context, d *document[operationRecord]) (claimed bool, err error) {
+	for {
+		if d.Version == 0 || d.Value.over() {
+			return false, nil
+		}
+		if d.Value.Runner == c.operations.runner {
+			return true, nil
+		}
+		now, err := c.store.Now(ctx)
+		if err != nil {
+			return false, storeError("go on with an operation", err)
+		}
+		if c.o.Shared && now.Sub(d.Updated) < operationLease {
+			return false, nil
+		}
+		d.Value.Runner = c.operations.runner
+		err = c.putOperation(ctx, d)
+		if !errors.Is(err, store.ErrVersion) {
+			return err == nil, err
+		}
+		if *d, err = get[operationRecord](ctx, c, kindOperation, d.Name); err != nil {
+			return false, err
+		}
+	}
+}
+
+// adoptOperations goes on, now and then until ctx ends, with operations whose node
+// is gone.
+func (c *Control) adoptOperations(ctx context.Context) {
+	for sleep(ctx, operationLease/2); ctx.Err() == nil; sleep(ctx, operationLease/2) {
+		if err := c.resumeOperations(ctx); err != nil && ctx.Err() == nil {
+			c.log.Warn("operations of nodes that are gone are left for now", "error", err)
+		}
+	}
 }
 
 // step takes the step that is stored and looks for the next one.
@@ -262,6 +315,9 @@ func (c *Control) saveOperation(ctx context.Context, d *document[operationRecord
 		stored, err := get[operationRecord](ctx, c, kindOperation, d.Name)
 		if err != nil {
 			return err
+		}
+		if stored.Value.Runner != d.Value.Runner {
+			return errTaken
 		}
 		d.Version = stored.Version
 		if stored.Value.CancelRequested && !d.Value.over() {

@@ -84,3 +84,25 @@ func TestLookIsRepeated(t *testing.T) {
 	f.check(err)
 	f.equal("lanes", lanes, []Lane{lane("q")})
 }
+
+func TestClaimed(t *testing.T) {
+	t.Parallel()
+	overEngines(t, 1, func(t *testing.T, f *fixture) {
+		f.own(0)
+		claimed := func(want map[job.ID]int) {
+			t.Helper()
+			got, err := New(f.engine).Claimed(ctx(), 0)
+			f.check(err)
+			f.equal("claimed", got, want)
+		}
+		claimed(map[job.ID]int{})
+		f.enqueue(f.job("q", nil), f.job("q", nil))
+		entries := f.readLane(lane("q"))
+		claims := make([]ClaimEntry, len(entries))
+		for i, e := range entries {
+			claims[i] = ClaimEntry{Entry: e, Attempt: 1 + i, Worker: "w", Started: start, Deadline: start.Add(time.Minute)}
+		}
+		f.check(f.owner.Commit(ctx(), &Commit{Claim: claims}))
+		claimed(map[job.ID]int{entries[0].Job.ID: 1, entries[1].Job.ID: 2})
+	})
+}
