@@ -188,7 +188,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	a.onClose("dispatcher", a.drain)
 	if a.member != nil {
-		a.member.Start()
+		a.member.Start(ctx)
 	}
 	a.onClose("HTTP server", a.shutdown)
 	a.stand()

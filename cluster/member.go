@@ -126,11 +126,13 @@ func New(o Options) *Member {
 // ID returns the node's id.
 func (m *Member) ID() string { return m.o.ID }
 
-// Start begins to be a member, once. It does not wait for the store.
-func (m *Member) Start() {
-	ctx, cancel := context.WithCancel(context.Background())
+// Start begins to be a member, once. It returns when the first heartbeat is in the
+// store, or could not be written, which is tried again. ctx bounds the start only.
+func (m *Member) Start(ctx context.Context) {
+	m.beat(ctx)
+	running, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
-	m.running.Go(func() { m.run(ctx) })
+	m.running.Go(func() { m.run(running) })
 }
 
 // Leave gives back all shards and tells the others that the node takes none any
@@ -199,7 +201,6 @@ func (m *Member) run(ctx context.Context) {
 	defer beat.Stop()
 	look := time.NewTimer(0)
 	defer look.Stop()
-	m.beat(ctx)
 	for last := time.Now(); ; {
 		select {
 		case <-beat.C:

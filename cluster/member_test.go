@@ -68,7 +68,7 @@ func join(s *store.Store, id string, roles ...Role) *member {
 	}
 	m := &member{shards: &shards{}}
 	m.Member = New(Options{Store: s, Dispatcher: m.shards, ID: id, Address: "http://" + id, Version: "v1", Roles: roles})
-	m.Start()
+	m.Start(context.Background())
 	return m
 }
 
@@ -96,9 +96,6 @@ func TestMembersShareTheShards(t *testing.T) {
 		const n = 64
 		s := store.New(model.New(n, nil))
 		a := join(s, "a")
-		if err := a.Ready(); err != nil {
-			synctest.Wait()
-		}
 		if err := a.Ready(); err != nil {
 			t.Errorf("a member is not ready: %v", err)
 		}
@@ -186,7 +183,7 @@ func TestMemberWithoutStore(t *testing.T) {
 			t.Errorf("it serves %v", got)
 		}
 		away.Store(false)
-		time.Sleep(DefaultHeartbeat)
+		time.Sleep(DefaultHeartbeat + lookPause)
 		if err := a.Ready(); err != nil {
 			t.Errorf("when the store is back: %v", err)
 		}
