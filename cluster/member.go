@@ -130,7 +130,7 @@ func (m *Member) ID() string { return m.o.ID }
 // store, or could not be written, which is tried again. ctx bounds the start only.
 func (m *Member) Start(ctx context.Context) {
 	m.beat(ctx)
-	running, cancel := context.WithCancel(context.Background())
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	m.cancel = cancel
 	m.running.Go(func() { m.run(running) })
 }

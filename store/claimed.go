@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/orchestrix/orchestrix/job"
 	"github.com/orchestrix/orchestrix/store/engine"
@@ -31,6 +32,6 @@ func (s *Store) Claimed(ctx context.Context, shard int) (map[job.ID]int, error) 
 		if len(records) < recoverChunk {
 			return attempts, nil
 		}
-		from = append(records[len(records)-1].Key, 0)
+		from = slices.Concat(records[len(records)-1].Key, []byte{0})
 	}
 }

@@ -39,9 +39,7 @@ func TestLeaveUnderLoad(t *testing.T) {
 	}
 	total := int64(4 * perClient)
 	c.until("a third is enqueued", func() bool { return enqueued.Load() >= total/3 })
-	if err := leaver.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	leaver.signal(t, syscall.SIGTERM)
 	told := time.Now()
 	if err := leaver.cmd.Wait(); err != nil {
 		t.Errorf("the node did not end well: %v", err)
