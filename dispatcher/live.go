@@ -23,9 +23,14 @@ type Totals struct {
 	Commits  int64
 	// CircuitsOpened counts how often the circuit of a worker was opened.
 	CircuitsOpened int64
+	// Fenced counts commits and renewals of leases that were refused, since another
+	// node has the shard.
+	Fenced int64
 	// TrimmedByAge and TrimmedByBytes count the jobs that retention has removed,
 	// by status.
 	TrimmedByAge, TrimmedByBytes map[job.Status]int64
+	// Owned counts the shards that are served.
+	Owned int
 	// InFlight counts pushes, WindowJobs and WindowBytes what is ready in memory.
 	InFlight    int
 	WindowJobs  int
@@ -35,6 +40,7 @@ type Totals struct {
 type totals struct {
 	started, lost, commits atomic.Int64
 	circuitsOpened         atomic.Int64
+	fenced                 atomic.Int64
 	turns                  atomic.Int64 // of all loops, for tests
 	attempts               [8]atomic.Int64
 	settled                [8]atomic.Int64
@@ -49,8 +55,8 @@ func (t *totals) outcome(o job.Outcome) { t.attempts[o&7].Add(1) }
 func (d *Dispatcher) Totals() Totals {
 	t := Totals{
 		Started: d.totals.started.Load(), Lost: d.totals.lost.Load(), Commits: d.totals.commits.Load(),
-		CircuitsOpened: d.totals.circuitsOpened.Load(),
-		Attempts:       make(map[job.Outcome]int64), Settled: make(map[job.Status]int64),
+		CircuitsOpened: d.totals.circuitsOpened.Load(), Fenced: d.totals.fenced.Load(), Owned: len(d.Owned()),
+		Attempts: make(map[job.Outcome]int64), Settled: make(map[job.Status]int64),
 		TrimmedByAge: make(map[job.Status]int64), TrimmedByBytes: make(map[job.Status]int64),
 	}
 	for _, o := range job.Outcomes() {

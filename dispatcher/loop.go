@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/orchestrix/orchestrix/store"
@@ -29,6 +30,7 @@ type loop struct {
 	posted    chan struct{} // has a value while something is posted
 	decided   chan struct{} // has a value when wanted has changed
 
+	trusted  atomic.Pointer[time.Time] // until when the shard is this node's for certain
 	owner    *store.Owner
 	m        *machine
 	trims    trimLog
@@ -75,6 +77,9 @@ func (l *loop) run(ctx context.Context, drain <-chan struct{}, started chan<- er
 			p = first
 		})
 		l.d.slots.leave(l.shard)
+		if errors.Is(err, store.ErrFenced) {
+			l.d.totals.fenced.Add(1)
+		}
 		if ctx.Err() != nil || l.d.draining.Load() {
 			// A node that leaves need not take what it lost only to give it back.
 			report(err)
@@ -131,10 +136,12 @@ func (l *loop) serve(ctx context.Context, ready func()) error {
 
 // open takes the shard and reads what its last owner left.
 func (l *loop) open(ctx context.Context) (recovered, error) {
+	begun := time.Now()
 	owner, err := l.d.store.Own(ctx, l.shard, l.d.nonce, l.d.lease)
 	if err != nil {
 		return recovered{}, fmt.Errorf("take shard %d: %w", l.shard, err)
 	}
+	l.trust(begun)
 	claims, err := owner.Recover(ctx)
 	if err != nil {
 		return recovered{}, fmt.Errorf("recover shard %d: %w", l.shard, err)
@@ -217,9 +224,12 @@ func (l *loop) renewAll(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		begun := time.Now()
 		err := l.owner.Renew(ctx, l.d.lease)
 		switch {
-		case err == nil || ctx.Err() != nil:
+		case ctx.Err() != nil:
+		case err == nil:
+			l.trust(begun)
 		case errors.Is(err, store.ErrUnavailable):
 			l.d.away.tell(ctx, l.d.log, "the lease is not renewed", l.shard, err)
 		default:

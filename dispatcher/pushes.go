@@ -74,6 +74,7 @@ func (t *task) run() {
 			Error: "the destination's configuration is not valid; the server's log says why",
 		}
 	} else {
+		t.l.awaitTrust(t.ctx, t.req.Deadline)
 		a = t.l.d.client.Push(t.ctx, &t.req)
 	}
 	t.cancel()

@@ -19,7 +19,9 @@ type Pushes struct {
 	Lost                         int64
 	Commits                      int64
 	CircuitsOpened               int64
+	Fenced                       int64
 	TrimmedByAge, TrimmedByBytes map[job.Status]int64
+	Owned                        int
 	InFlight                     int
 	WindowJobs                   int
 	WindowBytes                  int
@@ -57,6 +59,8 @@ var (
 	descTrimmed     = describe("jobs_trimmed_total", "Ended jobs that retention has removed, by status and by what was over: age or bytes.", "status", "reason")
 	descLost        = describe("attempts_recovered_total", "Attempts of dead nodes that were booked as lost here.")
 	descCircuits    = describe("circuits_opened_total", "Circuits of workers that were opened, since too many pushes failed.")
+	descFenced      = describe("fenced_commits_total", "Commits and renewals of leases that were refused, since another node has the shard.")
+	descOwned       = describe("shards_owned", "Shards that this node serves.")
 	descCommits     = describe("commits_total", "Durable writes of the dispatcher.")
 	descInFlight    = describe("pushes_in_flight", "Pushes right now.")
 	descWindowJobs  = describe("window_jobs", "Ready jobs in memory.")
@@ -106,6 +110,8 @@ func collectPushes(out chan<- prometheus.Metric, t Pushes) {
 	counter(out, descLost, float64(t.Lost))
 	counter(out, descCommits, float64(t.Commits))
 	counter(out, descCircuits, float64(t.CircuitsOpened))
+	counter(out, descFenced, float64(t.Fenced))
+	gauge(out, descOwned, float64(t.Owned))
 	gauge(out, descInFlight, float64(t.InFlight))
 	gauge(out, descWindowJobs, float64(t.WindowJobs))
 	gauge(out, descWindowBytes, float64(t.WindowBytes))
