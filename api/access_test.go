@@ -56,7 +56,7 @@ func TestKeys(t *testing.T) {
 	}
 	root := s.key
 	s.key = ""
-	for _, path := range []string{"/v1/jobs", "/v1/workers", "/v1/queues", "/v1/api-keys", "/v1/signing-keys"} {
+	for _, path := range []string{"/v1/jobs", "/v1/workers", "/v1/queues", "/v1/api-keys", "/v1/signing-keys", "/v1/nodes"} {
 		if a := s.want(401, "GET", path, ""); a.header.Get("WWW-Authenticate") == "" {
 			t.Errorf("%s: no WWW-Authenticate", path)
 		}

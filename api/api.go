@@ -147,6 +147,7 @@ func (a *api) routes(router *gin.Engine) {
 	a.queueRoutes()
 	a.queueKeyRoutes()
 	a.keyRoutes()
+	a.nodeRoutes()
 	a.signingRoutes()
 }
 

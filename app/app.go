@@ -29,6 +29,7 @@ type App struct {
 	front    *front.Listener // nil under TLS
 	dispatch *dispatcher.Dispatcher
 	member   *cluster.Member // nil where the store is this process's alone
+	alone    *cluster.Alone  // nil where it is not
 	control  *control.Control
 	metrics  *observability.Metrics
 	cleanups []cleanup
@@ -99,7 +100,7 @@ func (a *App) assembleControl(ctx context.Context, st *store.Store, guard *push.
 		// proxy in front, which makes the whole world a loopback client.
 		Open:       key == "",
 		MaxPayload: a.config.MaxPayload, Timeout: a.config.Timeout, QueueConcurrency: a.config.QueueConcurrency,
-		Shared: a.config.shared(), Ready: a.ready(),
+		Shared: a.config.shared(), Ready: a.ready(), Nodes: a.nodes,
 		Retention: a.retention(), Durability: durability, SecretsEncrypted: a.config.SecretKeyFile != "",
 	})
 	a.onClose("control", func(context.Context) error { a.control.Close(); return nil })

@@ -23,14 +23,24 @@ func (a *App) lease() time.Duration {
 
 // join makes this node one of those that use the store.
 func (a *App) join(st *store.Store) {
+	o := cluster.Options{
+		Store: st, Dispatcher: a.dispatch, Logger: a.log, Address: a.URL(), Version: a.config.Version, Roles: a.config.roles(),
+	}
 	if !a.config.shared() {
+		a.alone = cluster.NewAlone(o)
 		return
 	}
-	a.member = cluster.New(cluster.Options{
-		Store: st, Dispatcher: a.dispatch, Logger: a.log, Address: a.URL(), Version: a.config.Version, Roles: a.config.roles(),
-	})
+	a.member = cluster.New(o)
 	a.onClose("membership", func(ctx context.Context) error { a.member.Stop(ctx); return nil })
 	a.log.Info("this node is one of those that use the store", "node", a.member.ID(), "roles", a.config.Roles)
+}
+
+// nodes returns those that use the store: this one alone, where it is this process's.
+func (a *App) nodes(ctx context.Context) ([]cluster.Node, error) {
+	if a.member != nil {
+		return a.member.Nodes(ctx)
+	}
+	return []cluster.Node{a.alone.Now()}, nil
 }
 
 // ready returns what else has to hold for the server to be ready; nil where

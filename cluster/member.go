@@ -123,6 +123,29 @@ func New(o Options) *Member {
 	}
 }
 
+// Alone is a node that has its store for itself, and so is nobody's member.
+// Its methods may be called concurrently.
+type Alone struct {
+	dispatch Dispatcher
+
+	mu    sync.Mutex
+	self  Node
+	usage usage
+}
+
+// NewAlone returns the node that the options tell of; their Store is not used.
+func NewAlone(o Options) *Alone { return &Alone{dispatch: o.Dispatcher, self: New(o).self} }
+
+// Now returns the node as it is. Its CPU is that since the last call.
+func (a *Alone) Now() Node {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := a.self
+	n.Alive, n.Shards, n.InFlight = true, a.dispatch.Owned(), a.dispatch.InFlight()
+	n.CPU, n.Memory = a.usage.read(time.Now())
+	return n
+}
+
 // ID returns the node's id.
 func (m *Member) ID() string { return m.o.ID }
 

@@ -95,6 +95,9 @@ type Options struct {
 	Shared bool
 	// Ready, where set, returns why the node is not ready although the store answers.
 	Ready func() error
+	// Nodes returns those that use the store, this one among them; nil where nobody
+	// tells.
+	Nodes func(context.Context) ([]Node, error)
 	// SecretsEncrypted says that the Store encrypts documents; it is shown and not
 	// interpreted.
 	SecretsEncrypted bool

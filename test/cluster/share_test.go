@@ -18,6 +18,23 @@ func TestNodesShareOneStore(t *testing.T) {
 	a, b := c.all[0], c.all[1]
 	q := c.owned(b)[0]
 
+	t.Run("the nodes", func(t *testing.T) {
+		nodes, err := a.Nodes(c.ctx)
+		if err != nil || len(nodes) != 2 {
+			t.Fatalf("%+v, %v", nodes, err)
+		}
+		shards := 0
+		for _, n := range nodes {
+			if n.State != "alive" || n.Address == "" || len(n.Shards) == 0 {
+				t.Errorf("%+v", n)
+			}
+			shards += len(n.Shards)
+		}
+		if slices.Contains(nodes[0].Shards, nodes[1].Shards[0]) || shards < 2 {
+			t.Errorf("both serve a shard: %+v", nodes)
+		}
+	})
+
 	t.Run("a job of another node's queue", func(t *testing.T) {
 		var took []time.Duration
 		for range 20 {

@@ -1,0 +1,42 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/orchestrix/orchestrix/job"
+)
+
+// Node is a coordinator as the server shows it.
+type Node struct {
+	ID string `json:"id"`
+	// Address is the base URL of its API.
+	Address string `json:"address"`
+	Version string `json:"version"`
+	// Roles are api, dispatch or both.
+	Roles []string `json:"roles"`
+	// State is alive, leaving or dead.
+	State string `json:"state"`
+	// Weight is its share of the shards.
+	Weight    int       `json:"weight"`
+	StartedAt time.Time `json:"started_at"`
+	// HeartbeatAge is how long ago it was heard of.
+	HeartbeatAge job.Duration `json:"heartbeat_age"`
+	// Shards are those that it serves.
+	Shards []int `json:"shards"`
+	// InFlight counts its pushes, CPU the CPUs that it uses, MemoryBytes what it has of
+	// the system.
+	InFlight    int     `json:"in_flight"`
+	CPU         float64 `json:"cpu"`
+	MemoryBytes int64   `json:"memory_bytes"`
+}
+
+// Nodes returns the nodes that use the server's store, by id.
+func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
+	out, err := list[Node](ctx, c, "/v1/nodes", nil)
+	if err != nil {
+		return nil, fmt.Errorf("list nodes: %w", err)
+	}
+	return out.Items, nil
+}
