@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/orchestrix/orchestrix/job"
 	"github.com/orchestrix/orchestrix/webhook"
@@ -54,7 +55,10 @@ func TestKeysTakeTurnsBeforeBacklog(t *testing.T) {
 			t.Parallel()
 			var ts turns
 			ts.free = make(chan struct{})
-			w := newWorld(t, memory(t, 1), ts.answer, func(o *Options) { o.Config.DefaultQueue.Concurrency = concurrency })
+			w := newWorld(t, memory(t, 1), ts.answer, func(o *Options) {
+				o.Config.DefaultQueue.Concurrency = concurrency
+				o.Config.Timeout = time.Hour // what hangs is to hang until it is let go
+			})
 			w.start()
 			for range jobs / 1000 {
 				w.enqueue("q0", 1000, ofKey("a"))

@@ -269,16 +269,51 @@ func split(units []unit) (round, twins []unit) {
 	return units, nil
 }
 
+// What comes behind such a unit in its call, and has an ordered key of it, is set
+// aside too, or it would be stored before it.
 func splitAt(units []unit, i int, seen map[string]bool) (round, twins []unit) {
 	round, twins = append(round, units[:i]...), append(twins, units[i])
+	waits := map[orderedKey]bool{}
+	units[i].ordered(waits)
 	for _, u := range units[i+1:] {
-		if u.seen(seen) {
+		if u.behind(waits) || u.seen(seen) {
+			u.ordered(waits)
 			twins = append(twins, u)
 		} else {
 			round = append(round, u)
 		}
 	}
 	return round, twins
+}
+
+// orderedKey is a key of a queue, whose jobs of one call are stored in their order.
+type orderedKey struct {
+	call       *enqueueCall
+	queue, key string
+}
+
+// ordered notes the unit's ordered keys.
+func (u unit) ordered(keys map[orderedKey]bool) {
+	for _, nj := range u.call.jobs[u.first : u.first+u.n] {
+		if nj.Job.Ordered {
+			keys[orderedKey{u.call, nj.Job.Queue, nj.Job.Key}] = true
+		}
+	}
+}
+
+// behind reports whether the unit has one of the keys.
+func (u unit) behind(keys map[orderedKey]bool) bool {
+	if len(keys) == 0 {
+		return false
+	}
+	own := map[orderedKey]bool{}
+	u.ordered(own)
+	for k := range own {
+		if keys[k] {
+			return true
+		}
+	}
+	return false
 }
 
 // seen notes the unit's keys, and reports whether one of them was noted before.

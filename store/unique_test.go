@@ -437,3 +437,31 @@ func TestHolderIsStoredMeanwhile(t *testing.T) {
 	}
 	f.audit(0)
 }
+
+// The ordered jobs of one call are stored in their order, also where one of them has
+// to wait for what becomes of another that wants the same lock.
+func TestABatchKeepsTheOrderOfAKey(t *testing.T) {
+	t.Parallel()
+	f, _ := modelFixture(t, 1)
+	f.own(0)
+	lock := unique(job.UntilTerminal)
+	ordered := func(j *job.Job) { j.Key, j.Ordered = "k", true }
+	f.one("q", withKey("i"))
+	repeated := f.job("q", both(withKey("i"), lock)) // is there already, and so does not take the lock
+	first, second, other := f.job("q", both(ordered, lock)), f.job("q", ordered), f.job("q", nil)
+	f.offered = nil
+	results := f.enqueue(repeated, first, second, other)
+	if !results[0].Existing || results[1].Job.ID != first.Job.ID || results[1].Held || results[2].Job.ID != second.Job.ID {
+		t.Fatalf("%+v", results)
+	}
+	seq := map[job.ID]uint64{}
+	for _, a := range f.offered {
+		for _, e := range a.Ready {
+			seq[e.Job.ID] = e.Seq
+		}
+	}
+	if seq[first.Job.ID] == 0 || seq[first.Job.ID] >= seq[second.Job.ID] {
+		t.Errorf("the first job of the key has number %d, the second %d", seq[first.Job.ID], seq[second.Job.ID])
+	}
+	f.audit(0)
+}
