@@ -190,3 +190,12 @@ func sleep(ctx context.Context, wait time.Duration) bool {
 		return true
 	}
 }
+
+// get carries out a call that answers with a T. what says in an error what was tried.
+func get[T any](ctx context.Context, c *Client, call call, what string) (*T, error) {
+	var out T
+	if err := c.do(ctx, call, &out); err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return &out, nil
+}

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -64,9 +63,5 @@ type KeyHolder struct {
 
 // ExplainJob returns why a job is not running.
 func (c *Client) ExplainJob(ctx context.Context, id string) (*Explanation, error) {
-	var out Explanation
-	if err := c.do(ctx, call{method: http.MethodGet, path: jobPath(id) + "/explain"}, &out); err != nil {
-		return nil, fmt.Errorf("explain job %s: %w", id, err)
-	}
-	return &out, nil
+	return get[Explanation](ctx, c, call{method: http.MethodGet, path: jobPath(id) + "/explain"}, "explain job "+id)
 }

@@ -233,11 +233,7 @@ func (c *Client) Job(ctx context.Context, id string, wait time.Duration) (*Job, 
 	if wait > 0 {
 		query.Set("wait", job.Duration(wait).String())
 	}
-	var out Job
-	if err := c.do(ctx, call{method: http.MethodGet, path: jobPath(id), query: query}, &out); err != nil {
-		return nil, fmt.Errorf("get job %s: %w", id, err)
-	}
-	return &out, nil
+	return get[Job](ctx, c, call{method: http.MethodGet, path: jobPath(id), query: query}, "get job "+id)
 }
 
 // JobPayload returns the exact bytes of a job's payload and their content type.
@@ -327,12 +323,7 @@ func (c *Client) RunJobNow(ctx context.Context, id string) (*Job, error) {
 }
 
 func (c *Client) command(ctx context.Context, id, verb string) (*Job, error) {
-	var out Job
-	err := c.do(ctx, call{method: http.MethodPost, path: jobPath(id) + "/" + verb, once: true}, &out)
-	if err != nil {
-		return nil, fmt.Errorf("%s job %s: %w", verb, id, err)
-	}
-	return &out, nil
+	return get[Job](ctx, c, call{method: http.MethodPost, path: jobPath(id) + "/" + verb, once: true}, verb+" job "+id)
 }
 
 // DeleteJob removes a terminal job with all that is stored of it.

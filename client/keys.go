@@ -32,22 +32,12 @@ type NewAPIKey struct {
 
 // CreateAPIKey makes a key. The answer holds it, once.
 func (c *Client) CreateAPIKey(ctx context.Context, key NewAPIKey) (*APIKey, error) {
-	var out APIKey
-	if err := c.do(ctx, call{method: http.MethodPost, path: "/v1/api-keys", body: key, once: true}, &out); err != nil {
-		return nil, fmt.Errorf("create API key %s: %w", key.Name, err)
-	}
-	return &out, nil
+	return get[APIKey](ctx, c, call{method: http.MethodPost, path: "/v1/api-keys", body: key, once: true}, "create API key "+key.Name)
 }
 
 // APIKeys walks all keys.
 func (c *Client) APIKeys(ctx context.Context) iter.Seq2[APIKey, error] {
-	return all(func(page PageOptions) (Page[APIKey], error) {
-		out, err := list[APIKey](ctx, c, "/v1/api-keys", page.addTo(nil))
-		if err != nil {
-			err = fmt.Errorf("list API keys: %w", err)
-		}
-		return out, err
-	}, PageOptions{})
+	return walk[APIKey](ctx, c, "/v1/api-keys", "list API keys")
 }
 
 // DeleteAPIKey revokes a key at once.

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
@@ -23,7 +22,7 @@ type Selection struct {
 // over a restart of the server.
 type Operation struct {
 	ID string `json:"id,omitempty"`
-	// Kind is cancel, retry, delete or purge.
+	// Kind is cancel, retry, run-now, delete or purge.
 	Kind   string    `json:"kind"`
 	Filter Selection `json:"filter"`
 	// Status is running, succeeded, failed or cancelled; of a count dry_run.
@@ -81,11 +80,7 @@ func (c *Client) bulk(ctx context.Context, kind string, s Selection, dryRun bool
 		Filter Selection `json:"filter"`
 		DryRun bool      `json:"dry_run,omitempty"`
 	}{s, dryRun}
-	var out Operation
-	if err := c.do(ctx, call{method: http.MethodPost, path: "/v1/jobs/" + kind, body: body, once: !dryRun}, &out); err != nil {
-		return nil, fmt.Errorf("%s jobs: %w", kind, err)
-	}
-	return &out, nil
+	return get[Operation](ctx, c, call{method: http.MethodPost, path: "/v1/jobs/" + kind, body: body, once: !dryRun}, kind+" jobs")
 }
 
 // PurgeQueue begins to cancel all jobs that wait in a queue, with the reason
@@ -104,11 +99,7 @@ func (c *Client) purge(ctx context.Context, name string, dryRun bool) (*Operatio
 	body := struct {
 		DryRun bool `json:"dry_run,omitempty"`
 	}{dryRun}
-	var out Operation
-	if err := c.do(ctx, call{method: http.MethodPost, path: queuePath(name) + "/purge", body: body, once: !dryRun}, &out); err != nil {
-		return nil, fmt.Errorf("purge queue %s: %w", name, err)
-	}
-	return &out, nil
+	return get[Operation](ctx, c, call{method: http.MethodPost, path: queuePath(name) + "/purge", body: body, once: !dryRun}, "purge queue "+name)
 }
 
 // Operation returns an operation. With wait it is returned when it is over or
@@ -118,11 +109,7 @@ func (c *Client) Operation(ctx context.Context, id string, wait time.Duration) (
 	if wait > 0 {
 		query.Set("wait", job.Duration(wait).String())
 	}
-	var out Operation
-	if err := c.do(ctx, call{method: http.MethodGet, path: operationPath(id), query: query}, &out); err != nil {
-		return nil, fmt.Errorf("get operation %s: %w", id, err)
-	}
-	return &out, nil
+	return get[Operation](ctx, c, call{method: http.MethodGet, path: operationPath(id), query: query}, "get operation "+id)
 }
 
 // WaitOperation returns the operation when it is over, however long that takes:
@@ -138,24 +125,13 @@ func (c *Client) WaitOperation(ctx context.Context, id string) (*Operation, erro
 
 // Operations walks all operations that are kept, newest first.
 func (c *Client) Operations(ctx context.Context) iter.Seq2[Operation, error] {
-	return all(func(page PageOptions) (Page[Operation], error) {
-		out, err := list[Operation](ctx, c, "/v1/operations", page.addTo(nil))
-		if err != nil {
-			err = fmt.Errorf("list operations: %w", err)
-		}
-		return out, err
-	}, PageOptions{})
+	return walk[Operation](ctx, c, "/v1/operations", "list operations")
 }
 
 // CancelOperation ends an operation; what it has done stays done. It is still
 // running where it has not stopped within two seconds, and will.
 func (c *Client) CancelOperation(ctx context.Context, id string) (*Operation, error) {
-	var out Operation
-	err := c.do(ctx, call{method: http.MethodPost, path: operationPath(id) + "/cancel", once: true}, &out)
-	if err != nil {
-		return nil, fmt.Errorf("cancel operation %s: %w", id, err)
-	}
-	return &out, nil
+	return get[Operation](ctx, c, call{method: http.MethodPost, path: operationPath(id) + "/cancel", once: true}, "cancel operation "+id)
 }
 
 func operationPath(id string) string { return "/v1/operations/" + url.PathEscape(id) }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
@@ -41,6 +42,17 @@ func list[T any](ctx context.Context, c *Client, path string, query url.Values) 
 	var page Page[T]
 	err := c.do(ctx, call{method: http.MethodGet, path: path, query: query}, &page)
 	return page, err
+}
+
+// walk walks a whole list. what says in an error what was tried.
+func walk[T any](ctx context.Context, c *Client, path, what string) iter.Seq2[T, error] {
+	return all(func(page PageOptions) (Page[T], error) {
+		out, err := list[T](ctx, c, path, page.addTo(nil))
+		if err != nil {
+			err = fmt.Errorf("%s: %w", what, err)
+		}
+		return out, err
+	}, PageOptions{})
 }
 
 // all walks the pages that fetch returns. It ends after the first error.

@@ -75,11 +75,7 @@ func (c *Client) PinnedKeys(ctx context.Context, queue string) iter.Seq2[QueueKe
 }
 
 func (c *Client) queueKey(ctx context.Context, verb string, call call, queue, key string) (*QueueKey, error) {
-	var out QueueKey
-	if err := c.do(ctx, call, &out); err != nil {
-		return nil, fmt.Errorf("%s key %s of queue %s: %w", verb, key, queue, err)
-	}
-	return &out, nil
+	return get[QueueKey](ctx, c, call, verb+" key "+key+" of queue "+queue)
 }
 
 func queueKeyPath(queue, key string) string { return queuePath(queue) + "/keys/" + url.PathEscape(key) }

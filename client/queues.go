@@ -115,21 +115,11 @@ func (c *Client) DeleteQueue(ctx context.Context, name string) error {
 
 // Queues walks all queues.
 func (c *Client) Queues(ctx context.Context) iter.Seq2[Queue, error] {
-	return all(func(page PageOptions) (Page[Queue], error) {
-		out, err := list[Queue](ctx, c, "/v1/queues", page.addTo(nil))
-		if err != nil {
-			err = fmt.Errorf("list queues: %w", err)
-		}
-		return out, err
-	}, PageOptions{})
+	return walk[Queue](ctx, c, "/v1/queues", "list queues")
 }
 
 func (c *Client) queue(ctx context.Context, verb string, call call, name string) (*Queue, error) {
-	var out Queue
-	if err := c.do(ctx, call, &out); err != nil {
-		return nil, fmt.Errorf("%s queue %s: %w", verb, name, err)
-	}
-	return &out, nil
+	return get[Queue](ctx, c, call, verb+" queue "+name)
 }
 
 func queuePath(name string) string { return "/v1/queues/" + url.PathEscape(name) }

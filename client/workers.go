@@ -197,21 +197,11 @@ func (c *Client) DeleteWorker(ctx context.Context, name string) error {
 
 // Workers walks all workers.
 func (c *Client) Workers(ctx context.Context) iter.Seq2[Worker, error] {
-	return all(func(page PageOptions) (Page[Worker], error) {
-		out, err := list[Worker](ctx, c, "/v1/workers", page.addTo(nil))
-		if err != nil {
-			err = fmt.Errorf("list workers: %w", err)
-		}
-		return out, err
-	}, PageOptions{})
+	return walk[Worker](ctx, c, "/v1/workers", "list workers")
 }
 
 func (c *Client) worker(ctx context.Context, verb string, call call, name string) (*Worker, error) {
-	var out Worker
-	if err := c.do(ctx, call, &out); err != nil {
-		return nil, fmt.Errorf("%s worker %s: %w", verb, name, err)
-	}
-	return &out, nil
+	return get[Worker](ctx, c, call, verb+" worker "+name)
 }
 
 func workerPath(name string) string { return "/v1/workers/" + url.PathEscape(name) }
