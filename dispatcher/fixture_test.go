@@ -45,6 +45,7 @@ type fixture struct {
 
 func (f *fixture) Take(store.Lane, *store.Entry) bool { return !f.refuse }
 func (f *fixture) Grew(store.Lane)                    {}
+func (f *fixture) SetTimer(time.Time)                 {}
 
 // ReleaseTime is a day after the job's end, where it has an idempotency key.
 func (f *fixture) ReleaseTime(j *job.Job) (at time.Time) {

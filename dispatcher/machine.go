@@ -126,6 +126,7 @@ type feed interface {
 	Return(store.Lane, []*store.Entry)
 	Grew(store.Lane)
 	Drop(*store.Entry)
+	SetTimer(time.Time)
 	ReleaseTime(*job.Job) time.Time
 }
 
@@ -172,6 +173,7 @@ func (m *machine) apply(now time.Time, ev event) {
 		}
 		m.grow(ev.Lane)
 	case timerSet:
+		m.feed.SetTimer(ev.At)
 		m.setTimer(ev.At)
 	case laneRead:
 		m.onLaneRead(ev)

@@ -327,6 +327,18 @@ func TestTimersAreReadFromTheirHead(t *testing.T) {
 		if len(timers) != 1 || timers[0].ID != late.Job.ID {
 			t.Errorf("timers %+v", timers)
 		}
+		// And at once where the owner is told of it.
+		later := f.job("q", func(j *job.Job) { j.CreatedAt = start; j.Due = start.Add(time.Second) })
+		f.commit(&Commit{Claim: []ClaimEntry{f.claimOf(timers[0].Entry)}})
+		_, _, err = f.owner.ReadTimers(ctx(), f.clock.Now(), 10)
+		f.check(err)
+		f.enqueue(later)
+		f.owner.SetTimer(later.Job.Due)
+		timers, _, err = f.owner.ReadTimers(ctx(), f.clock.Now(), 10)
+		f.check(err)
+		if len(timers) != 1 || timers[0].ID != later.Job.ID {
+			t.Errorf("timers %+v, want %s", timers, later.Job.ID)
+		}
 	})
 }
 

@@ -22,8 +22,9 @@ type timerReader struct {
 }
 
 // An enqueue puts no timer into the past as of its job's creation, but it may
-// arrive late. Nothing is relied on within timerSlack, and every wholeInterval
-// the timers are read from their beginning.
+// arrive late: SetTimer tells of it. Where the enqueue is another node's, nothing is
+// relied on within timerSlack, and every wholeInterval the timers are read from
+// their beginning.
 const (
 	timerSlack    = time.Minute
 	wholeInterval = time.Minute
@@ -55,6 +56,10 @@ func (r *timerReader) put(at time.Time) {
 	r.low = min(r.low, millis(at))
 	r.floor = min(r.floor, r.low)
 }
+
+// SetTimer tells the owner that an enqueue has put a timer, however long ago its
+// job was created. It may be called concurrently.
+func (o *Owner) SetTimer(at time.Time) { o.timers.put(at) }
 
 // ReadTimers returns the timers that are due at until, the earliest first, up
 // to limit, and the time of the first timer behind them (which may be due as
