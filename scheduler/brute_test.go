@@ -24,8 +24,8 @@ var bruteExpressions = []string{
 }
 
 // bruteField reads a field of the expressions above.
-func bruteField(field string, least, most int, names string) map[int]bool {
-	set := map[int]bool{}
+func bruteField(field string, least, most int, names string) []bool {
+	set := make([]bool, 64)
 	for part := range strings.SplitSeq(field, ",") {
 		head, step, _ := strings.Cut(part, "/")
 		every, from, to := 1, least, most
@@ -59,7 +59,7 @@ func bruteField(field string, least, most int, names string) map[int]bool {
 }
 
 type brute struct {
-	minute, hour, date, month, week map[int]bool
+	minute, hour, date, month, week []bool
 	dates, weeks                    string
 	elapsed                         bool
 }
@@ -75,7 +75,7 @@ func newBrute(expression string) brute {
 // shows reports whether a time on the wall, given as UTC, is one of the
 // expression's.
 func (b brute) shows(wall time.Time) bool {
-	if !b.minute[wall.Minute()] || !b.hour[wall.Hour()] || !b.month[int(wall.Month())] {
+	if minutes := wall.Unix() / 60; !b.minute[minutes%60] || !b.hour[minutes/60%24] || !b.month[wall.Month()] {
 		return false
 	}
 	lastDay := wall.AddDate(0, 1, -wall.Day()).Day()

@@ -7,7 +7,7 @@ import (
 )
 
 // Whatever is written, it is read or refused, and its slots are found, without a
-// panic, in order, each at a time that the expression has.
+// panic, in order, each at a time that the expression has or with a note.
 func FuzzCron(f *testing.F) {
 	for _, e := range bruteExpressions {
 		f.Add(e, uint8(2), int64(1_800_000_000))
@@ -34,6 +34,11 @@ func FuzzCron(f *testing.F) {
 			for _, s := range slots {
 				if !s.At.After(after) {
 					t.Fatalf("%q: %s is not after %s", text, s.At, after)
+				}
+				_, offset := s.Local.Zone()
+				local := s.At.Unix() + int64(offset)
+				if match, _ := table.cron.nextLocal(local); match != local && s.Note == "" {
+					t.Fatalf("%q: %s is not one of its times, and it says nothing", text, s.Local)
 				}
 				after = s.At
 			}
