@@ -32,13 +32,10 @@ func TestFreezeAnOwner(t *testing.T) {
 	queues := c.owned(frozen)
 	ids := make([]string, 2*len(queues))
 	for i := range ids {
-		r, err := other.Enqueue(c.ctx, client.NewJob{Queue: queues[i%len(queues)], Type: "t"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ids[i] = r.ID
+		ids[i] = c.submit(other, client.NewJob{Queue: queues[i%len(queues)]})
 	}
 	c.until("all are being pushed", func() bool { return c.worker.count() == len(ids) })
+	from := time.Now()
 	frozen.signal(t, syscall.SIGSTOP)
 	<-time.NewTimer(2 * cluster.Lease).C
 	c.until("the others have pushed them again", func() bool { return c.counts(other, job.Succeeded.String()) == int64(len(ids)) })
@@ -49,6 +46,7 @@ func TestFreezeAnOwner(t *testing.T) {
 	if got := metric(t, c, frozen, "orchestrix_shards_owned"); got == 0 {
 		t.Error("the node that goes on serves nothing")
 	}
+	c.lose(from, queues...)
 	for _, id := range ids {
 		j, err := other.Job(c.ctx, id, 0)
 		if err != nil || j.Status != job.Succeeded.String() || j.Attempt != 2 || len(j.Attempts) != 2 || j.Incarnation != 0 {
@@ -58,6 +56,7 @@ func TestFreezeAnOwner(t *testing.T) {
 	if n := c.counts(other, job.Succeeded.String()); n != int64(len(ids)) {
 		t.Errorf("%d jobs are counted as succeeded, want %d", n, len(ids))
 	}
+	c.verify(other)
 }
 
 // metric returns a metric of a node; 0 where it does not answer just now.

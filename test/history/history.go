@@ -88,11 +88,15 @@ type Attempt struct {
 // Loss declares that for a time a node, or all of them, could not record what was
 // in flight: it was killed, frozen or cut off, or the store was away. What was in
 // flight in that time, and only that, may be pushed again; where another node took
-// the queue, it does not count against the queue's limits any more.
+// the queue, it does not count against the queue's limits any more, but for a
+// KeyConcurrency of 1.
 type Loss struct {
 	From, To time.Time
 	// Queues are those that were served by the node; nil means all.
 	Queues []string
+	// Tail is how long before From the store may have acknowledged what it has lost
+	// itself; 0 where it loses nothing.
+	Tail time.Duration
 }
 
 // Limits are the flow control of one queue; 0 bounds nothing. With KeyConcurrency 1
@@ -103,6 +107,17 @@ type Limits struct {
 	// WorkerConcurrency is that of each worker on this queue.
 	WorkerConcurrency int
 	Rate              job.Rate
+}
+
+// over returns when the sender was gone at the latest. The worker is told so a while
+// after, wire at most.
+func (p *Push) over(wire time.Duration) time.Time {
+	if end := p.End.Add(-wire); p.Answer == 0 && end.After(p.Begin) {
+		return end
+	} else if p.Answer == 0 {
+		return p.Begin
+	}
+	return p.End
 }
 
 func (p *Push) succeeded() bool { return p.Answer >= 200 && p.Answer < 300 }

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -24,7 +25,7 @@ func (c *check) checkLimits() {
 
 // checkAtOnce counts, at each beginning, the pushes of the same group that are in
 // flight. What the group's earlier owner had in flight at its loss is not counted
-// by its later one.
+// by its later one, but for a key that keeps its order: that is waited for.
 func (c *check) checkAtOnce(r Rule, limit int, pushes []*Push, group func(*Push) string) {
 	if limit == 0 {
 		return
@@ -35,16 +36,20 @@ func (c *check) checkAtOnce(r Rule, limit int, pushes []*Push, group func(*Push)
 		if r == WithinKey && p.Key == "" {
 			continue
 		}
-		open[g] = slices.DeleteFunc(open[g], func(q *Push) bool { return !q.End.After(p.Begin) })
+		open[g] = slices.DeleteFunc(open[g], func(q *Push) bool { return q != p && !q.over(c.Wire).After(p.Begin) })
 		open[g] = append(open[g], p)
-		n := 0
+		n, others := 0, ""
 		for _, q := range open[g] {
-			if l := c.loss(q); l == nil || q.Epoch >= p.Epoch || p.Begin.Before(l.From) {
+			if l := c.loss(q); l == nil || r == WithinKey && limit == 1 || q.Epoch >= p.Epoch || p.Begin.Before(l.From) {
 				n++
+				if q != p {
+					others += fmt.Sprintf("; attempt %d of %s, epoch %d, from %s before to %s after, answer %d",
+						q.Attempt, q.ID, q.Epoch, p.Begin.Sub(q.Begin), q.End.Sub(p.Begin), q.Answer)
+				}
 			}
 		}
 		if n > limit {
-			c.bad(r, "%d pushes of %s were in flight when attempt %d of %s began; the limit is %d", n, g, p.Attempt, p.ID, limit)
+			c.bad(r, "%d pushes of %s were in flight when attempt %d of %s began, epoch %d; the limit is %d%s", n, g, p.Attempt, p.ID, p.Epoch, limit, others)
 		}
 	}
 }

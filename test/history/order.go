@@ -60,8 +60,8 @@ func (c *check) checkKeyOrder(jobs []*Enqueue) {
 // lastEnd returns when the last push of a job was over.
 func (c *check) lastEnd(e *Enqueue) (at time.Time) {
 	for _, p := range c.pushes[e.ID] {
-		if p.End.After(at) {
-			at = p.End
+		if end := p.over(c.Wire); end.After(at) {
+			at = end
 		}
 	}
 	return at

@@ -120,7 +120,7 @@ func (c *check) checkEnqueues() {
 		if e.Told != Accepted {
 			continue
 		}
-		if c.jobs[e.ID] == nil {
+		if c.jobs[e.ID] == nil && !c.tail(e.Queue, e.End) {
 			c.bad(Kept, "%s (%s in %s) was accepted, and the store does not have it", e.ID, e.Ref, e.Queue)
 		}
 		if first := c.byID[e.ID]; first.Ref != e.Ref {
@@ -147,7 +147,7 @@ func (c *check) checkWanted() {
 		} else if id != p.ID {
 			c.bad(Once, "%s was pushed as %s and is %s too", p.Ref, p.ID, id)
 		}
-		if c.jobs[p.ID] == nil {
+		if c.jobs[p.ID] == nil && !c.tail(p.Queue, p.Begin) {
 			c.bad(Kept, "%s (%s) was pushed, and the store does not have it", p.ID, p.Ref)
 		}
 		if p.Queue != e.Queue || p.Key != e.Key {
@@ -165,6 +165,13 @@ func (c *check) checkWanted() {
 			c.bad(Wanted, "the store has %s, which nobody enqueued", id)
 		}
 	}
+}
+
+// tail reports whether the store may have lost what it acknowledged then.
+func (c *check) tail(queue string, at time.Time) bool {
+	return slices.ContainsFunc(c.Losses, func(l Loss) bool {
+		return l.of(queue) && l.Tail > 0 && !at.Before(l.From.Add(-l.Tail)) && !at.After(l.To)
+	})
 }
 
 // loss returns the declared loss that a push was in flight in, nil where it was in
@@ -230,7 +237,7 @@ func (c *check) end(j *Job) (at time.Time) {
 func (c *check) checkRepeat(j *Job, before, again *Push) {
 	switch {
 	case c.loss(before) != nil:
-	case again.Begin.Before(before.End):
+	case again.Begin.Before(before.over(c.Wire)):
 		c.bad(NotRepeated, "%s was pushed as attempt %d while attempt %d was in flight", again.ID, again.Attempt, before.Attempt)
 	case before.failed():
 	case before.Answer == 0 && j != nil && slices.ContainsFunc(j.Attempts, func(a Attempt) bool {

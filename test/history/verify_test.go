@@ -103,6 +103,10 @@ func TestEachViolationIsFound(t *testing.T) {
 		"an accepted job is not stored": {Kept, func(h *History) {
 			h.Enqueues = append(h.Enqueues, Enqueue{Ref: "x", ID: "id-x", Queue: "q", Told: Accepted})
 		}},
+		"a job that is older than what the store lost": {Kept, func(h *History) {
+			h.Losses[0].Tail = 50 * time.Millisecond
+			h.Enqueues = append(h.Enqueues, Enqueue{Ref: "x", ID: "id-x", Queue: "q", Told: Accepted, Begin: at(90), End: at(91)})
+		}},
 		"a pushed job is not stored": {Kept, func(h *History) {
 			h.Pushes = append(h.Pushes, Push{ID: "id-u", Ref: "unknown", Queue: "q", Attempt: 1, Begin: at(900), End: at(901), Answer: 200})
 		}},
@@ -152,6 +156,11 @@ func TestEachViolationIsFound(t *testing.T) {
 		"a queue pushes too many":                  {WithinQueue, func(h *History) { move(push(h, "id-b", 2), 140, 180) }},
 		"an owner's own pushes count on":           {WithinQueue, func(h *History) { push(h, "id-c", 2).Epoch = 1 }},
 		"a key is pushed too often":                {WithinKey, func(h *History) { move(push(h, "id-k2", 1), 139, 150) }},
+		"a lost push of a key is not waited for": {WithinKey, func(h *History) {
+			h.Losses = append(h.Losses, Loss{From: at(125), To: at(126)})
+			move(push(h, "id-k1", 1), 100, 135)
+			push(h, "id-k1", 2).Epoch = 2
+		}},
 		"a worker gets too many": {WithinWorker, func(h *History) {
 			h.Limits["ordered"] = Limits{WorkerConcurrency: 1}
 			move(push(h, "id-k2", 1), 139, 150)
@@ -212,6 +221,10 @@ func TestWhatIsExcused(t *testing.T) {
 		"an unknown enqueue that is there": func(h *History) {
 			h.Pushes = append(h.Pushes, Push{ID: "id-u", Ref: "unknown", Queue: "q", Attempt: 1, Begin: at(900), End: at(901), Answer: 200})
 			h.Jobs = append(h.Jobs, Job{ID: "id-u", Queue: "q", Status: "succeeded", Attempt: 1, Finished: at(902)})
+		},
+		"a lost tail": func(h *History) {
+			h.Losses[0].Tail = 250 * time.Millisecond
+			h.Enqueues = append(h.Enqueues, Enqueue{Ref: "x", ID: "id-x", Queue: "q", Told: Accepted, Begin: at(90), End: at(91)})
 		},
 		"a lost success": func(h *History) { h.Pushes[3].Answer = 200 },
 		"a timeout": func(h *History) {

@@ -17,7 +17,8 @@ var (
 	DurableMemory = Durability{memory: true}
 	// DurableAOF asks for a server with an append-only file, and waits for what
 	// its appendfsync says: for the disk with always; with everysec a crash of the
-	// machine (not of the process) may lose about the last second.
+	// machine may lose about the last second, and so may one of the process while
+	// the disk is slow.
 	DurableAOF = Durability{}
 )
 

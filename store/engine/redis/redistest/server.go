@@ -216,6 +216,20 @@ func (s *Server) Kill() {
 	}
 }
 
+// Freeze stops the server's process, so that it answers nobody; Thaw lets it go on.
+// They are not for Windows.
+func (s *Server) Freeze(t testing.TB) { t.Helper(); s.signal(t, stop) }
+
+// Thaw is the end of a Freeze.
+func (s *Server) Thaw(t testing.TB) { t.Helper(); s.signal(t, goOn) }
+
+func (s *Server) signal(t testing.TB, which os.Signal) {
+	t.Helper()
+	if err := s.process.Process.Signal(which); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Restart starts a server that was killed again, on its port and its data.
 func (s *Server) Restart(t testing.TB) {
 	t.Helper()
