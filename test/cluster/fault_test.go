@@ -60,7 +60,7 @@ func faults() map[string]fault {
 			end:   server(func(t *testing.T, s *redistest.Server) { t.Helper(); restore(t, s, kept) }),
 			away:  true, lost: true, long: true,
 		},
-		"SCRIPT FLUSH": {begin: command("SCRIPT", "FLUSH"), end: command("SCRIPT", "FLUSH")},
+		"SCRIPT FLUSH": {begin: command("SCRIPT", "FLUSH"), end: command("SCRIPT", "FLUSH"), long: true},
 		"300 ms away": {
 			begin: func(_ *testing.T, _ *redistest.Server, p *proxy) { p.delay.Store(int64(300 * time.Millisecond)) },
 			end:   func(_ *testing.T, _ *redistest.Server, p *proxy) { p.delay.Store(0) },

@@ -66,6 +66,7 @@ func (c *nodes) submit(n *node, j client.NewJob) string {
 // ready.
 type load struct {
 	c       *nodes
+	clients int
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 	turn    atomic.Int64
@@ -79,23 +80,24 @@ type load struct {
 	first error
 }
 
-// loadClients is how many enqueue at once.
-const loadClients = 8
+// clientPace is how many jobs a second a client is to enqueue: there are as many
+// clients as that takes, and at least eight.
+const clientPace = 20
 
 // load starts clients that enqueue perSecond jobs over all of them. A client whose
 // call fails asks again for every other job, with its idempotency key, until it is
 // told; for the others it gives up.
 func (c *nodes) load(perSecond int) *load {
 	ctx, cancel := context.WithCancel(c.ctx)
-	l := &load{c: c, cancel: cancel, ready: map[*node]bool{}}
+	l := &load{c: c, cancel: cancel, ready: map[*node]bool{}, clients: max(8, perSecond/clientPace)}
 	l.use(c.all...)
 	l.running.Go(func() { l.follow(ctx) })
-	pause := loadClients * time.Second / time.Duration(perSecond)
-	for k := range loadClients {
+	pause := time.Duration(l.clients) * time.Second / time.Duration(perSecond)
+	for k := range l.clients {
 		l.running.Go(func() {
 			tick := time.NewTicker(pause)
 			defer tick.Stop()
-			for i := k; ; i += loadClients {
+			for i := k; ; i += l.clients {
 				select {
 				case <-tick.C:
 					l.one(ctx, i)
@@ -181,7 +183,7 @@ func (l *load) one(ctx context.Context, i int) {
 		if !refused(err) {
 			e.Told = history.Unknown
 		}
-		if i/loadClients%2 == 0 || !pause(ctx, 200*time.Millisecond) {
+		if i/l.clients%2 == 0 || !pause(ctx, 200*time.Millisecond) {
 			break
 		}
 	}

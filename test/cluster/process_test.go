@@ -131,7 +131,7 @@ func startNodeBy(t *testing.T, store string, start func(*exec.Cmd) error, dial d
 		t.Fatalf("the node did not say where it listens: %v\n%s", err, &n.said)
 	}
 	n.url = strings.TrimSpace(line)
-	n.http = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16, DialContext: dial}}
+	n.http = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DialContext: dial}}
 	t.Cleanup(n.http.CloseIdleConnections)
 	if n.Client, err = client.New(n.url, client.WithHTTPClient(n.http)); err != nil {
 		t.Fatal(err)
