@@ -74,16 +74,8 @@ func (n *configuration) read(ctx context.Context, c *Control) error {
 	return nil
 }
 
-// adopt makes a stored document live. The caller holds changing.
-func (c *Control) adopt(ctx context.Context, kind string, doc store.Document) error {
-	if err := c.adoptOne(kind, doc); err != nil || kind == kindAPIKey {
-		return err
-	}
-	_, err := c.publish(ctx)
-	return err
-}
-
-func (c *Control) adoptOne(kind string, doc store.Document) error {
+// adopt notes a stored document in what is live. The caller holds changing.
+func (c *Control) adopt(kind string, doc store.Document) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var err error
@@ -104,9 +96,10 @@ func (c *Control) adoptOne(kind string, doc store.Document) error {
 	return err
 }
 
-// drop makes the end of a document live. The caller holds changing.
-func (c *Control) drop(ctx context.Context, kind, name string) error {
+// drop notes that a document has ended. The caller holds changing.
+func (c *Control) drop(kind, name string) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch kind {
 	case kindWorker:
 		delete(c.live.workers, name)
@@ -115,31 +108,16 @@ func (c *Control) drop(ctx context.Context, kind, name string) error {
 	case kindAPIKey:
 		maps.DeleteFunc(c.live.keys, func(_ [32]byte, d document[keyRecord]) bool { return d.Name == name })
 	}
-	c.mu.Unlock()
+}
+
+// tell makes a change of that kind known to the dispatcher, which has nothing to do
+// with API keys.
+func (c *Control) tell(ctx context.Context, kind string) error {
 	if kind == kindAPIKey {
 		return nil
 	}
 	_, err := c.publish(ctx)
 	return err
-}
-
-// publish hands the live configuration to the dispatcher. The caller holds
-// changing. Where the store cannot tell the time, the keeper tries again.
-func (c *Control) publish(ctx context.Context) (dispatcher.Config, error) {
-	now, err := c.store.Now(ctx)
-	if err != nil {
-		c.keeper.wake()
-		return dispatcher.Config{}, storeError("publish the configuration", err)
-	}
-	c.mu.Lock()
-	config, err := c.config(now)
-	c.mu.Unlock()
-	if err != nil {
-		return dispatcher.Config{}, err
-	}
-	c.dispatch.Configure(config)
-	c.keeper.replan()
-	return config, nil
 }
 
 // config builds the dispatcher's configuration. The caller holds mu.

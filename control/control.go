@@ -136,14 +136,15 @@ type Control struct {
 	log      *slog.Logger
 	rootHash [32]byte
 
-	// changing serialises changes of the configuration, so that it becomes live
-	// in the order in which it was stored.
+	// changing serialises changes of the configuration, so that live is in the order
+	// in which they were stored.
 	changing sync.Mutex
 	// mu guards live.
 	mu   sync.RWMutex
 	live configuration
 
 	revision   revision
+	publisher  publisher
 	keeper     keeper
 	operations operations
 	totals     totals

@@ -80,6 +80,13 @@ func decode[T any](doc store.Document) (document[T], error) {
 // come one after the other; the version that is named to the store guards
 // against those of another node.
 func change[T any](ctx context.Context, c *Control, kind, name string, m Match, edit func(d *document[T]) error) (d document[T], created bool, err error) {
+	if d, created, err = replace(ctx, c, kind, name, m, edit); err != nil {
+		return d, false, err
+	}
+	return d, created, c.tell(ctx, kind)
+}
+
+func replace[T any](ctx context.Context, c *Control, kind, name string, m Match, edit func(d *document[T]) error) (d document[T], created bool, err error) {
 	c.changing.Lock()
 	defer c.changing.Unlock()
 	if d, err = get[T](ctx, c, kind, name); err != nil {
@@ -99,11 +106,18 @@ func change[T any](ctx context.Context, c *Control, kind, name string, m Match, 
 	if err != nil {
 		return d, false, c.unsure(kind, err)
 	}
-	return d, created, c.adopt(ctx, kind, d.Document)
+	return d, created, c.adopt(kind, d.Document)
 }
 
 // remove deletes a document, if it is there and the condition is met.
 func remove[T any](ctx context.Context, c *Control, kind, name string, m Match, check func(d *document[T]) error) error {
+	if err := end(ctx, c, kind, name, m, check); err != nil {
+		return err
+	}
+	return c.tell(ctx, kind)
+}
+
+func end[T any](ctx context.Context, c *Control, kind, name string, m Match, check func(d *document[T]) error) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
 	d, err := get[T](ctx, c, kind, name)
@@ -121,7 +135,8 @@ func remove[T any](ctx context.Context, c *Control, kind, name string, m Match, 
 	if err := c.deleteDocument(ctx, kind, name, standing(d.Version)); err != nil {
 		return c.unsure(kind, err)
 	}
-	return c.drop(ctx, kind, name)
+	c.drop(kind, name)
+	return nil
 }
 
 // unsure is for a change whose outcome is not known, or that was overtaken by

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/orchestrix/orchestrix/client"
 	"github.com/orchestrix/orchestrix/webhook"
 )
@@ -96,22 +98,27 @@ func (p *pair) register(ctx context.Context, s *side, queues []string, config cl
 
 // hold pauses the registrations of the worker.
 func (s *side) hold(ctx context.Context) error {
-	for _, name := range s.workers {
-		if _, err := s.api.PauseWorker(ctx, name, "the jobs of a round are enqueued"); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.each(ctx, func(ctx context.Context, name string) error {
+		_, err := s.api.PauseWorker(ctx, name, "the jobs of a round are enqueued")
+		return err
+	})
 }
 
 // release resumes them.
 func (s *side) release(ctx context.Context) error {
+	return s.each(ctx, func(ctx context.Context, name string) error {
+		_, err := s.api.ResumeWorker(ctx, name)
+		return err
+	})
+}
+
+// each calls do for all registrations at once, as they are one worker.
+func (s *side) each(ctx context.Context, do func(ctx context.Context, name string) error) error {
+	all, ctx := errgroup.WithContext(ctx)
 	for _, name := range s.workers {
-		if _, err := s.api.ResumeWorker(ctx, name); err != nil {
-			return err
-		}
+		all.Go(func() error { return do(ctx, name) })
 	}
-	return nil
+	return all.Wait()
 }
 
 // rounds measures both sides in turn: how fast jobs are enqueued while nothing is
