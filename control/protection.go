@@ -64,7 +64,7 @@ func (c *Control) WorkerFailing(f dispatcher.Failing) {
 
 // pauseFailing pauses a worker that only fails, unless it was removed, paused or
 // resumed since, or has had successes meanwhile. Of successes on its other queues
-// those since the node's start count.
+// those count that were seen since their shards have their owners.
 func (c *Control) pauseFailing(ctx context.Context, r pauseRequest) error {
 	d, err := get[workerRecord](ctx, c, kindWorker, r.name)
 	if err != nil {

@@ -81,6 +81,7 @@ type Dispatcher struct {
 	configuring sync.Mutex
 	totals      totals
 	watchers    watchers
+	elsewhere   told
 	runners     *runners
 	draining    atomic.Bool
 	background  sync.WaitGroup // loops

@@ -132,25 +132,34 @@ func (m *machine) running(id job.ID) bool {
 // QueueLive is what a queue is doing right now.
 type QueueLive struct {
 	// InFlight counts its pushes.
-	InFlight int
+	InFlight int `json:"in_flight,omitzero"`
 	// Ready counts its jobs in memory that could be pushed.
-	Ready int
+	Ready int `json:"ready,omitzero"`
 	// Throughput is how many attempts ended per second, over the last minute.
-	Throughput float64
+	Throughput float64 `json:"throughput,omitzero"`
 	// Blocked says why ready jobs wait: "paused", "no_worker", "concurrency", "rate",
 	// "throttled", "circuit_open", "ramp" or "key", where every key that has any is at its own limits; empty where they do not.
-	Blocked string
+	Blocked string `json:"blocked,omitzero"`
 }
 
-// QueueLive returns what a queue is doing right now.
+// QueueLive returns what a queue is doing right now or, where another node serves
+// it, what that has told within about a second.
 func (d *Dispatcher) QueueLive(name string) QueueLive {
+	shard := job.ShardOf(name, len(d.loops))
+	if d.shared && !d.Serves(shard) {
+		return d.told(shard).Queues[name]
+	}
 	var live QueueLive
-	d.ask(job.ShardOf(name, len(d.loops)), func(m *machine) {
+	d.ask(shard, func(m *machine) {
 		if q := m.queues[name]; q != nil {
-			live = QueueLive{q.inFlight, q.ready, q.ended.perSecond(m.now), q.why(m.now)}
+			live = q.live(m.now)
 		}
 	})
 	return live
+}
+
+func (q *queue) live(now time.Time) QueueLive {
+	return QueueLive{q.inFlight, q.ready, q.ended.perSecond(now), q.why(now)}
 }
 
 // why says why the queue's ready jobs wait; "" where there is none, or no
@@ -178,54 +187,73 @@ func (q *queue) why(now time.Time) string {
 
 // WorkerLive is what a worker is doing right now, over all its queues.
 type WorkerLive struct {
-	InFlight int
-	// Succeeded and Failed count the attempts that ended since the node started;
-	// Failed includes those that timed out.
-	Succeeded, Failed        int64
-	LastSuccess, LastFailure time.Time
+	InFlight int `json:"in_flight,omitzero"`
+	// Succeeded and Failed count the attempts that ended since its shards have the
+	// nodes that serve them now; Failed includes those that timed out.
+	Succeeded   int64     `json:"succeeded,omitzero"`
+	Failed      int64     `json:"failed,omitzero"`
+	LastSuccess time.Time `json:"last_success,omitzero"`
+	LastFailure time.Time `json:"last_failure,omitzero"`
 	// ThrottledUntil is when it asked to be left alone until; zero where it did
 	// not.
-	ThrottledUntil time.Time
+	ThrottledUntil time.Time `json:"throttled_until,omitzero"`
 	// Circuits are those that are not closed, by their queues.
-	Circuits []CircuitLive
+	Circuits []CircuitLive `json:"circuits,omitempty"`
 }
 
 // CircuitLive is the circuit of a worker on a queue, while it is not closed.
 type CircuitLive struct {
-	Queue string
+	Queue string `json:"queue"`
 	// Until is when it is half-open: then one push at a time probes the worker.
-	Until time.Time
+	Until time.Time `json:"until"`
 	// HalfOpen says that this time has come.
-	HalfOpen bool
+	HalfOpen bool `json:"half_open,omitzero"`
 	// Opens counts how often it was opened since it was last closed.
-	Opens int
+	Opens int `json:"opens"`
 }
 
-// WorkerLive returns what a worker is doing right now.
+// none reports whether there is nothing to tell.
+func (w WorkerLive) none() bool {
+	return w.InFlight == 0 && w.Succeeded+w.Failed == 0 && w.ThrottledUntil.IsZero() && len(w.Circuits) == 0
+}
+
+// plus adds what the worker does in another shard.
+func (w WorkerLive) plus(o WorkerLive) WorkerLive {
+	return WorkerLive{
+		InFlight: w.InFlight + o.InFlight, Succeeded: w.Succeeded + o.Succeeded, Failed: w.Failed + o.Failed,
+		LastSuccess: later(w.LastSuccess, o.LastSuccess), LastFailure: later(w.LastFailure, o.LastFailure),
+		ThrottledUntil: later(w.ThrottledUntil, o.ThrottledUntil), Circuits: slices.Concat(w.Circuits, o.Circuits),
+	}
+}
+
+// WorkerLive returns what a worker is doing right now, of the shards that other nodes
+// serve what these have told within about a second.
 func (d *Dispatcher) WorkerLive(name string) WorkerLive {
-	var live WorkerLive
+	live := d.toldOfWorker(name)
 	var mu sync.Mutex
 	d.each(func(m *machine) {
 		mu.Lock()
 		defer mu.Unlock()
-		for _, q := range m.queues {
-			for _, p := range q.pools {
-				if p.worker.Name == name {
-					live.InFlight += p.inFlight
-					live.ThrottledUntil = later(live.ThrottledUntil, p.throttledUntil)
-					live.Circuits = append(live.Circuits, p.live(q, m.now)...)
-				}
+		m.eachWorker(func(worker string, w WorkerLive) {
+			if worker == name {
+				live = live.plus(w)
 			}
-		}
-		if h := m.health[name]; h != nil {
-			live.Succeeded += h.succeeded
-			live.Failed += h.failed
-			live.LastSuccess = later(live.LastSuccess, h.lastSuccess)
-			live.LastFailure = later(live.LastFailure, h.lastFailure)
-		}
+		})
 	})
 	slices.SortFunc(live.Circuits, func(a, b CircuitLive) int { return strings.Compare(a.Queue, b.Queue) })
 	return live
+}
+
+// eachWorker calls f with what each worker does on each queue, and with its health.
+func (m *machine) eachWorker(f func(name string, live WorkerLive)) {
+	for _, q := range m.queues {
+		for _, p := range q.pools {
+			f(p.worker.Name, WorkerLive{InFlight: p.inFlight, ThrottledUntil: p.throttledUntil, Circuits: p.live(q, m.now)})
+		}
+	}
+	for name, h := range m.health {
+		f(name, WorkerLive{Succeeded: h.succeeded, Failed: h.failed, LastSuccess: h.lastSuccess, LastFailure: h.lastFailure})
+	}
 }
 
 // live returns the worker's circuit on a queue, where it is not closed.

@@ -38,7 +38,9 @@ type loop struct {
 	commits  chan *store.Commit
 	outcomes chan error
 	lost     chan error // why the lease cannot be renewed
-	moved    time.Time  // when the drain of a shard that is to move was last begun or ended; zero where it is not to
+	telling  chan shardLive
+	polled   bool      // by the poll for what others have written: it is time to tell them, too
+	moved    time.Time // when the drain of a shard that is to move was last begun or ended; zero where it is not to
 }
 
 // query is a question to the machine. What it waits for are the events that
@@ -118,7 +120,10 @@ func (l *loop) serve(ctx context.Context, ready func()) error {
 	l.lost = make(chan error, 1)
 	aside.Go(func() { l.renewAll(renewing) })
 	aside.Go(func() { l.commitAll(ctx) })
+	l.telling = make(chan shardLive, 1)
+	aside.Go(func() { l.publishAll(renewing) })
 	defer aside.Wait()
+	defer close(l.telling)
 	defer close(l.commits)
 	defer stopRenewing()
 	defer l.abortAll()
@@ -175,6 +180,10 @@ func (l *loop) loop(ctx context.Context, opening recovered, other foreignChanges
 		if err != nil {
 			return err
 		}
+		if l.polled {
+			l.polled = false
+			l.publish()
+		}
 		if l.m.drain && l.m.quiet() {
 			return l.owner.Release(context.WithoutCancel(ctx))
 		}
@@ -201,6 +210,7 @@ func (l *loop) await(ctx context.Context, events []event, timer <-chan time.Time
 			return nil, err
 		case now := <-other.poll:
 			l.move(now)
+			l.polled = true
 			return append(events, foreign{}), nil
 		case <-other.hints:
 			if l.m.lookDue.IsZero() { // otherwise the machine is about to look

@@ -37,6 +37,7 @@ import (
 //	                              is empty, or of one of its keys
 //	D kind 0 name                 a document (shard 0 only)
 //	N id                          a node's record (shard 0 only)
+//	L                             what the owner tells of the shard
 //
 // The names of counters are a space of their own:
 //
@@ -59,6 +60,7 @@ const (
 	spaceLimit       = 'f'
 	spaceDocument    = 'D'
 	spaceNode        = 'N'
+	spaceLive        = 'L'
 
 	spaceCount    = 'n'
 	spaceRevision = 'v'
