@@ -45,7 +45,7 @@ var mayImport = map[string][]string{
 	"dispatcher":    {"store", "store/engine", "webhook/...", "job"}, // the contract, never an engine
 	"observability": {"store/engine", "job"},                         // the contract, which it meters
 	"cluster":       {"store", "job"},
-	"control":       {"cluster", "dispatcher", "store", "store/engine", "webhook/...", "job", "observability"},
+	"control":       {"cluster", "dispatcher", "scheduler", "store", "store/engine", "webhook/...", "job", "observability"},
 	"api/front":     {}, // HTTP only
 	"api":           {"api/...", "control", "webhook", "job", "observability"},
 	"client":        {"webhook", "job"},

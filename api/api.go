@@ -148,6 +148,7 @@ func (a *api) routes(router *gin.Engine) {
 	a.queueKeyRoutes()
 	a.keyRoutes()
 	a.nodeRoutes()
+	a.scheduleRoutes()
 	a.signingRoutes()
 }
 

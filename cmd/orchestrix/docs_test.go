@@ -16,7 +16,7 @@ import (
 )
 
 // The documents whose commands are run.
-var documents = []string{"README.md", "docs/cli.md", "docs/api.md", "docs/configuration.md", "docs/operations.md"}
+var documents = []string{"README.md", "docs/cli.md", "docs/api.md", "docs/configuration.md", "docs/operations.md", "docs/schedules.md"}
 
 const repository = "../.."
 
