@@ -54,6 +54,9 @@ func open(dir string, o Options, memory bool) (*Engine, error) {
 	if err := before.check(dir); err != nil {
 		return nil, err
 	}
+	if o.MustExist && !memory && !before.exists() {
+		return nil, errAbsent(dir)
+	}
 	lock, err := lockDirectory(o.FS, dir)
 	if err != nil {
 		return nil, err
@@ -68,6 +71,11 @@ func open(dir string, o Options, memory bool) (*Engine, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return e, nil
+}
+
+func errAbsent(dir string) error {
+	return fmt.Errorf("there is no store in %s: what was there is lost, or it is another directory; "+
+		"put it back, or leave --store-must-exist out to begin an empty one", dir)
 }
 
 // start opens the database under the lock and loads what is kept in memory.
@@ -135,8 +143,8 @@ func (e *Engine) load(o Options, c contents) error {
 		return corrupt(e.dir, err)
 	}
 	if r.layout > layoutVersion {
-		return fmt.Errorf("store %s has layout %d, this program knows up to %d: use the newer version that wrote it",
-			e.dir, r.layout, layoutVersion)
+		return fmt.Errorf("store %s has layout %d, this program knows up to %d: a newer version of Orchestrix has written it, and nothing was changed; "+
+			"run that version or a later one, or restore a backup of before the upgrade", e.dir, r.layout, layoutVersion)
 	}
 	if o.Shards != 0 && o.Shards != int(r.shards) {
 		return fmt.Errorf("%w: store %s has %d shards, which cannot be changed to %d: leave the number out, or create a new store",
@@ -155,6 +163,9 @@ func (e *Engine) create(o Options, c contents) ([]byte, error) {
 	}
 	if c.tables || !empty {
 		return nil, corrupt(e.dir, errors.New("its store record is missing"))
+	}
+	if o.MustExist && !e.memory {
+		return nil, errAbsent(e.dir)
 	}
 	shards := o.Shards
 	if shards == 0 {

@@ -107,9 +107,40 @@ func TestNewerLayoutIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := pebble.Open(dir, pebble.Options{})
-	if err == nil || errors.Is(err, engine.ErrCorrupt) || !strings.Contains(err.Error(), "newer version") {
+	if err == nil || errors.Is(err, engine.ErrCorrupt) || !strings.Contains(err.Error(), "newer version") || !strings.Contains(err.Error(), "run that version") {
 		t.Errorf("Open: %v", err)
 	}
+}
+
+// A greater minor version is one that this program may ignore, and leaves as it is.
+func TestNewerMinorLayoutIsUsed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	e := openStore(t, dir, pebble.Options{Shards: 1})
+	newer := append([]byte{0, 7, 0, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0}, "what a newer version adds"...)
+	if err := errors.Join(e.Overwrite(-1, newer), e.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := openStore(t, dir, pebble.Options{Shards: 1}).Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestStoreMustExist(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	if _, err := pebble.Open(dir, pebble.Options{MustExist: true}); err == nil || !strings.Contains(err.Error(), "--store-must-exist") {
+		t.Errorf("Open: %v", err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory was made: %v", err)
+	}
+	if err := openStore(t, dir, pebble.Options{}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	openStore(t, dir, pebble.Options{MustExist: true})
 }
 
 func TestDamagedRecordsAreRefused(t *testing.T) {

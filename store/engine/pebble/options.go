@@ -28,6 +28,9 @@ type Options struct {
 	// DefaultShards. A store that exists keeps its number: 0 accepts it, any
 	// other value must equal it.
 	Shards int
+	// MustExist refuses to create a store where there is none. It has no effect in
+	// memory.
+	MustExist bool
 	// Logger receives the engine's log lines; nil means slog.Default(). A normal
 	// start and stop logs nothing above debug level.
 	Logger *slog.Logger

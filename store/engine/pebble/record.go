@@ -9,12 +9,15 @@ import (
 )
 
 // layoutVersion is the version of the key layout and of the records below. A
-// store with a greater one was written by a newer program and is refused.
+// store with a greater one was written by a newer program and is refused. What a
+// program of this layout may ignore is no reason to raise it: that raises a minor
+// version, and may make the record longer.
 const layoutVersion = 1
 
 // storeRecord describes the store as a whole.
 type storeRecord struct {
-	layout  uint32
+	layout  uint16
+	minor   uint16
 	shards  uint32
 	created int64 // Unix milliseconds
 }
@@ -22,7 +25,8 @@ type storeRecord struct {
 const storeRecordLength = 16
 
 func (r storeRecord) encode() []byte {
-	b := binary.BigEndian.AppendUint32(nil, r.layout)
+	b := binary.BigEndian.AppendUint16(nil, r.minor) // 0 in stores of before there were any
+	b = binary.BigEndian.AppendUint16(b, r.layout)
 	b = binary.BigEndian.AppendUint32(b, r.shards)
 	return binary.BigEndian.AppendUint64(b, uint64(r.created))
 }
@@ -33,11 +37,11 @@ func decodeStoreRecord(b []byte) (storeRecord, error) {
 	if len(b) < 4 {
 		return storeRecord{}, fmt.Errorf("store record has %d bytes", len(b))
 	}
-	r := storeRecord{layout: binary.BigEndian.Uint32(b)}
+	r := storeRecord{minor: binary.BigEndian.Uint16(b), layout: binary.BigEndian.Uint16(b[2:])}
 	if r.layout > layoutVersion {
 		return r, nil
 	}
-	if len(b) != storeRecordLength {
+	if len(b) < storeRecordLength || len(b) > storeRecordLength && r.minor == 0 {
 		return r, fmt.Errorf("store record has %d bytes", len(b))
 	}
 	r.shards = binary.BigEndian.Uint32(b[4:])

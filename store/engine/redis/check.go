@@ -78,13 +78,16 @@ func (e *Engine) checkServer(info map[string]string) error {
 	return nil
 }
 
-var probeScript = func() string {
-	text, err := sources.ReadFile("lua/probe.lua")
+var probeScript = source("probe")
+
+// source returns the text of a script that stands by itself.
+func source(name string) string {
+	text, err := sources.ReadFile("lua/" + name + ".lua")
 	if err != nil {
 		panic(err) // not embedded: the program was built wrong
 	}
 	return string(text)
-}()
+}
 
 // probe tries what the scripts do.
 func (e *Engine) probe(ctx context.Context) error {

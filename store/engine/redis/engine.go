@@ -22,7 +22,7 @@ type Engine struct {
 	durability Durability
 	log        *slog.Logger
 	keys       []shardKeys
-	created    time.Time
+	identity   identity
 	clock      clock
 	hints      *hints
 	writers    sync.Pool // of *batchWriter
@@ -37,7 +37,7 @@ var _ engine.Engine = (*Engine)(nil)
 func (e *Engine) Shards() int { return len(e.keys) }
 
 // Created returns when the store was created.
-func (e *Engine) Created() time.Time { return e.created }
+func (e *Engine) Created() time.Time { return time.UnixMilli(e.identity.record.created).UTC() }
 
 // Durability returns what a write waits for.
 func (e *Engine) Durability() Durability { return e.durability }
@@ -125,7 +125,10 @@ func (e *Engine) enter(ctx context.Context, n int) error {
 	if e.isClosed() {
 		return engine.ErrClosed
 	}
-	return ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return e.confirm(ctx)
 }
 
 // times are the first arguments of every script: the latest time known, and

@@ -12,7 +12,10 @@ import (
 )
 
 // layoutVersion is the version of the keys, the records and the marks of values. A
-// store with a greater one was written by a newer program and is refused.
+// store with a greater one was written by a newer program and is refused. What a
+// program of this layout may ignore is no reason to raise it: that is told by a minor
+// version behind a dot ("1.2") and by more fields of the store's record, which are
+// left as they are, so that programs of one layout use a store side by side.
 const layoutVersion = 1
 
 // shardKeys are the keys of one shard. What stands in braces is the hash tag, so
@@ -64,11 +67,20 @@ func appendFence(b []byte, f engine.Fence) []byte {
 // operator may meet it.
 type storeRecord struct {
 	layout  int
+	minor   int
 	shards  int
 	created int64 // Unix milliseconds
 	// ready says that all shards have their heads: from then on one that is
 	// missing was lost.
 	ready bool
+	// more are fields of a greater minor version, as they stand.
+	more string
+}
+
+// tooNew is the error of a store that this program must leave alone.
+func (r storeRecord) tooNew() error {
+	return fmt.Errorf("the store has layout %d, this program knows up to %d: a newer version of Orchestrix has written it, and nothing was changed; "+
+		"run that version or a later one, or restore a backup of before the upgrade", r.layout, layoutVersion)
 }
 
 func (r storeRecord) String() string {
@@ -76,7 +88,11 @@ func (r storeRecord) String() string {
 	if r.ready {
 		state = "ready"
 	}
-	return fmt.Sprintf("layout=%d shards=%d created=%d state=%s", r.layout, r.shards, r.created, state)
+	layout := strconv.Itoa(r.layout)
+	if r.minor > 0 {
+		layout += "." + strconv.Itoa(r.minor)
+	}
+	return fmt.Sprintf("layout=%s shards=%d created=%d state=%s%s", layout, r.shards, r.created, state, r.more)
 }
 
 var errRecord = errors.New("the store's record cannot be read")
@@ -86,13 +102,23 @@ func parseStoreRecord(text string) (r storeRecord, err error) {
 	values := map[string]string{}
 	for field := range strings.FieldsSeq(text) {
 		name, value, _ := strings.Cut(field, "=")
-		values[name] = value
+		switch values[name] = value; name {
+		case "layout", "shards", "created", "state":
+		default:
+			r.more += " " + field
+		}
 	}
-	if r.layout, err = strconv.Atoi(values["layout"]); err != nil || r.layout < 1 {
+	major, minor, dotted := strings.Cut(values["layout"], ".")
+	if r.layout, err = strconv.Atoi(major); err != nil || r.layout < 1 {
 		return r, errRecord
 	}
 	if r.layout > layoutVersion {
 		return r, nil
+	}
+	if dotted {
+		if r.minor, err = strconv.Atoi(minor); err != nil || r.minor < 0 {
+			return r, errRecord
+		}
 	}
 	r.shards, err = strconv.Atoi(values["shards"])
 	created, err2 := strconv.ParseInt(values["created"], 10, 64)

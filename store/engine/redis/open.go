@@ -59,7 +59,6 @@ func (e *Engine) start(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("open %s: %w", e.servers.target, err)
 	}
-	e.created = time.UnixMilli(r.created).UTC()
 	e.keys = make([]shardKeys, r.shards)
 	for n := range e.keys {
 		e.keys[n] = keysOf(e.servers.target.prefix, n)
@@ -72,6 +71,8 @@ func (e *Engine) start(ctx context.Context, o Options) error {
 	if err := e.readHeads(ctx); err != nil {
 		return fmt.Errorf("open %s: %w", e.servers.target, err)
 	}
+	r.ready = true // by now, if not by us
+	e.identity.record = r
 	return nil
 }
 
@@ -82,6 +83,10 @@ func (e *Engine) load(ctx context.Context, o Options) (storeRecord, error) {
 		return storeRecord{}, err
 	}
 	if text == "" {
+		if o.MustExist {
+			return storeRecord{}, errors.New("there is no store: what was there is lost, or the address, the database or the prefix is another; " +
+				"put the data back, or leave --store-must-exist out to begin an empty one")
+		}
 		if text, err = e.begin(ctx, o); err != nil {
 			return storeRecord{}, err
 		}
@@ -91,7 +96,7 @@ func (e *Engine) load(ctx context.Context, o Options) (storeRecord, error) {
 		return r, fmt.Errorf("%w: %w", engine.ErrCorrupt, err)
 	}
 	if r.layout > layoutVersion {
-		return r, fmt.Errorf("the store has layout %d, this program knows up to %d: use the newer version that wrote it", r.layout, layoutVersion)
+		return r, r.tooNew()
 	}
 	if o.Shards != 0 && o.Shards != r.shards {
 		return r, fmt.Errorf("%w: the store has %d shards, which cannot be changed to %d: leave the number out, or create a new store under another prefix",
@@ -173,6 +178,7 @@ func (e *Engine) create(ctx context.Context, r storeRecord) error {
 	if err := e.servers.do(ctx, key, set); err != nil {
 		return e.classify(ctx, err)
 	}
+	e.log.Info("store: a new, empty one was created", "store", e.servers.target.String(), "shards", r.shards)
 	return nil
 }
 
@@ -184,7 +190,8 @@ func (e *Engine) readHeads(ctx context.Context) error {
 			return err
 		}
 		if text == "" {
-			e.log.Error("store: a shard's record is missing; the shard is not served", "store", e.servers.target.String(), "shard", n)
+			e.log.Error("store: a shard's record is missing; the shard is not served: put the data back, or see orchestrix store accept-loss",
+				"store", e.servers.target.String(), "shard", n)
 			return nil
 		}
 		_, written, err := decodeHead([]byte(text))

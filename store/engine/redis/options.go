@@ -22,6 +22,8 @@ type Options struct {
 	// DefaultShards. A store that exists keeps its number: 0 accepts it, any
 	// other value must equal it.
 	Shards int
+	// MustExist refuses to create a store where there is none.
+	MustExist bool
 	// Durability is what a write waits for.
 	Durability Durability
 	// Logger receives the engine's log lines; nil means slog.Default().

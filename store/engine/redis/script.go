@@ -73,7 +73,7 @@ func (e *Engine) call(ctx context.Context, n int, s *script, keys []string, args
 	r.array()
 	code := int(r.integer())
 	if code == codeMissing {
-		return 0, nil, fmt.Errorf("shard %d of %s: %w", n, e.servers.target, engine.ErrMissing)
+		return 0, nil, fmt.Errorf("shard %d of %s: %w: put the data back, or see orchestrix store accept-loss", n, e.servers.target, engine.ErrMissing)
 	}
 	e.clock.told(r.integer())
 	if r.failed || code == codeDamaged {

@@ -132,7 +132,9 @@ func TestDurability(t *testing.T) {
 
 func TestStoreRecord(t *testing.T) {
 	t.Parallel()
-	for _, r := range []storeRecord{{1, 64, 1700000000000, true}, {1, 1, 0, false}, {1, MaxShards, 5, true}} {
+	for _, r := range []storeRecord{
+		{1, 0, 64, 1700000000000, true, ""}, {1, 0, 1, 0, false, ""}, {1, 3, MaxShards, 5, true, " hue=blue shade=dark"},
+	} {
 		if got, err := parseStoreRecord(r.String()); err != nil || got != r {
 			t.Errorf("%s: %+v, %v", r, got, err)
 		}
@@ -140,7 +142,10 @@ func TestStoreRecord(t *testing.T) {
 	if got, err := parseStoreRecord("layout=2 anything"); err != nil || got.layout != 2 {
 		t.Errorf("a newer record: %+v, %v", got, err)
 	}
-	for _, text := range []string{"", "x", "layout=0", "layout=1", "layout=1 shards=0 created=1", "layout=1 shards=5000 created=1", "layout=1 shards=4"} {
+	for _, text := range []string{
+		"", "x", "layout=0", "layout=1", "layout=1 shards=0 created=1", "layout=1 shards=5000 created=1", "layout=1 shards=4",
+		"layout=1. shards=4 created=1", "layout=1.-1 shards=4 created=1",
+	} {
 		if got, err := parseStoreRecord(text); err == nil {
 			t.Errorf("%q is read as %+v", text, got)
 		}
@@ -155,7 +160,7 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	scripts := []*script{applyScript, acquireScript, renewScript, releaseScript, headScript, getScript, scanScript, countersScript, namesScript}
-	if len(files) != len(scripts)+2 { // the prelude and the probe
+	if len(files) != len(scripts)+3 { // the prelude, the probe, and the look at losses
 		t.Errorf("%d files for %d scripts", len(files), len(scripts))
 	}
 	// What the probe does not try may be forbidden to the store's user.
