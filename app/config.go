@@ -28,6 +28,9 @@ type Config struct {
 	// nothing, or a Redis URL (redis.Parse). It may hold a password: StoreName does
 	// not show it.
 	Store string
+	// StoreMustExist refuses to begin an empty store where there is none. It has no
+	// effect on "memory:".
+	StoreMustExist bool
 	// Durability is what a write to Redis waits for (redis.ParseDurability); ""
 	// means "aof". The other stores have their own and take none.
 	Durability string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/orchestrix/orchestrix/store"
@@ -104,7 +105,7 @@ func (a *App) openStore(ctx context.Context) (*store.Store, string, error) {
 }
 
 func (a *App) openEngine(ctx context.Context, name storeName) (engine.Engine, string, error) {
-	options := pebble.Options{Shards: a.config.Shards, Logger: a.log, Now: a.config.Now}
+	options := pebble.Options{Shards: a.config.Shards, MustExist: a.config.StoreMustExist, Logger: a.log, Now: a.config.Now}
 	switch {
 	case name.redis != nil:
 		return a.openRedis(ctx, name)
@@ -121,6 +122,41 @@ func (a *App) openRedis(ctx context.Context, name storeName) (engine.Engine, str
 	if err != nil {
 		return nil, "", err
 	}
-	e, err := redis.Open(ctx, name.redis, redis.Options{Shards: a.config.Shards, Durability: d, Logger: a.log, Now: a.config.Now})
+	e, err := redis.Open(ctx, name.redis, redis.Options{
+		Shards: a.config.Shards, MustExist: a.config.StoreMustExist, Durability: d, Logger: a.log, Now: a.config.Now,
+	})
 	return e, d.String(), err
+}
+
+// MissingShards returns the shards of a store on Redis whose records are missing, and
+// what is left of each. With accept they are begun anew, from what is left where that
+// is whole, else empty. Servers may run meanwhile; none is started.
+func (c Config) MissingShards(ctx context.Context, accept bool) ([]redis.Missing, error) {
+	name, err := parseStore(c.withDefaults().Store)
+	switch {
+	case err != nil:
+		return nil, err
+	case name.redis == nil:
+		return nil, fmt.Errorf("%s loses no shard by itself: restore a backup of it", name)
+	}
+	e, err := redis.Open(ctx, name.redis, redis.Options{MustExist: true, Durability: redis.DurableMemory, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	missing, err := e.Missing(ctx)
+	if err != nil || !accept {
+		return missing, err
+	}
+	accepted := missing[:0]
+	for _, m := range missing {
+		was, err := e.AcceptLoss(ctx, m.Shard)
+		if err != nil {
+			return accepted, err
+		}
+		if was != nil { // else somebody was quicker
+			accepted = append(accepted, *was)
+		}
+	}
+	return accepted, nil
 }

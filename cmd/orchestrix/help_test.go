@@ -10,16 +10,13 @@ import (
 
 func TestHelp(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"", "serve", "dev", "enqueue", "listen", "jobs", "bench", "doctor"} {
-		args := []string{"--help"}
-		if name != "" {
-			args = []string{name, "--help"}
-		}
+	for _, name := range []string{"", "serve", "dev", "enqueue", "listen", "jobs", "bench", "doctor", "store accept-loss"} {
+		args := append(strings.Fields(name), "--help")
 		r := command(t, "", args...)
 		if r.code != exitOK || r.err != "" {
 			t.Errorf("%v: code %d, %s", args, r.code, r.err)
 		}
-		golden(t, "help-"+name+".txt", r.out)
+		golden(t, "help-"+strings.ReplaceAll(name, " ", "-")+".txt", r.out)
 	}
 }
 
@@ -83,6 +80,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"bench", "--jobs", "0"}, "--jobs"},
 		{[]string{"serve", "--store", "postgres://user:hidden@host"}, `unknown store "postgres"`},
 		{[]string{"serve", "--store", "redis://user:hidden@host?x=1"}, `there is no parameter "x"`},
+		{[]string{"store", "accept-loss", "--store", "redis://user:hidden@host?x=1"}, `there is no parameter "x"`},
 		{[]string{"serve", "--listen", "0.0.0.0:8080"}, "export ORCHESTRIX_ROOT_KEY=$(orchestrix api-keys generate) && orchestrix serve --listen 0.0.0.0:8080"},
 		{[]string{"serve", "--log-level", "loud"}, "--log-level"},
 		{[]string{"serve", "--retention", "1s"}, "--retention must be from"},

@@ -89,7 +89,8 @@ func (c *cli) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		c.serveCommand(), c.devCommand(), c.enqueueCommand(), c.jobsCommand(), c.workersCommand(),
-		c.queuesCommand(), c.operationsCommand(), c.apiKeysCommand(), c.nodesCommand(), c.schedulesCommand(), c.secretsCommand(), c.listenCommand(), c.benchCommand(), c.doctorCommand(),
+		c.queuesCommand(), c.operationsCommand(), c.apiKeysCommand(), c.nodesCommand(), c.schedulesCommand(), c.secretsCommand(),
+		c.storeCommand(), c.listenCommand(), c.benchCommand(), c.doctorCommand(),
 		c.versionCommand(),
 	)
 	root.CompletionOptions.HiddenDefaultCmd = true

@@ -61,6 +61,7 @@ func (c *cli) serveCommand() *cobra.Command {
 func serverFlags(flags *pflag.FlagSet, c *app.Config) {
 	flags.StringVar(&c.Listen, "listen", c.Listen, "the `address` of the API")
 	flags.StringVar(&c.Store, "store", c.Store, "where jobs are kept: embedded:<`directory`>, memory: or redis://<host>")
+	flags.BoolVar(&c.StoreMustExist, "store-must-exist", false, "refuse to begin an empty store: one that is not there was lost")
 	flags.StringVar(&c.Durability, "durability", "", "the `mode` of writes to Redis: memory, aof (where left out) or replicas=N")
 	flags.IntVar(&c.Shards, "shards", c.Shards, "shards of a new store; 0 means 64, or what an existing one has")
 	flags.StringSliceVar(&c.Roles, "roles", c.Roles, "what this `node` of several does: api, dispatch")

@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
@@ -93,7 +94,7 @@ func (c *nodes) open() *redis.Engine {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	e, err := redis.Open(c.ctx, target, redis.Options{})
+	e, err := redis.Open(c.ctx, target, redis.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		c.t.Fatal(err)
 	}
