@@ -28,6 +28,7 @@ type App struct {
 	server   *http.Server
 	front    *front.Listener // nil under TLS
 	dispatch *dispatcher.Dispatcher
+	node     string
 	member   *cluster.Member // nil where the store is this process's alone
 	alone    *cluster.Alone  // nil where it is not
 	control  *control.Control
@@ -47,7 +48,7 @@ func New(ctx context.Context, config Config) (*App, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	a := &App{config: config.withDefaults()}
+	a := &App{config: config.withDefaults(), node: cluster.NewID()}
 	a.log, a.metrics = a.config.Logger, observability.NewMetrics(a.config.Version)
 	if err := a.assemble(ctx); err != nil {
 		return nil, errors.Join(err, a.Close(ctx))
@@ -77,7 +78,7 @@ func (a *App) assemble(ctx context.Context) error {
 	a.onClose("push client", func(context.Context) error { pusher.Close(); return nil })
 	a.dispatch = dispatcher.New(dispatcher.Options{
 		Store: st, Push: pusher, Logger: a.log, MaxInFlight: a.config.MaxInFlight, WindowBytes: a.config.WindowBytes,
-		Shared: a.config.shared(), Lease: a.lease(),
+		Shared: a.config.shared(), Lease: a.lease(), Node: a.node,
 		OnGone:    func(worker string) { a.control.WorkerGone(worker, time.Now()) },
 		OnFailing: func(f dispatcher.Failing) { a.control.WorkerFailing(f) },
 	})

@@ -24,7 +24,7 @@ func (a *App) lease() time.Duration {
 // join makes this node one of those that use the store.
 func (a *App) join(st *store.Store) {
 	o := cluster.Options{
-		Store: st, Dispatcher: a.dispatch, Logger: a.log, Address: a.URL(), Version: a.config.Version, Roles: a.config.roles(),
+		Store: st, Dispatcher: a.dispatch, Logger: a.log, ID: a.node, Address: a.URL(), Version: a.config.Version, Roles: a.config.roles(),
 	}
 	if !a.config.shared() {
 		a.alone = cluster.NewAlone(o)
@@ -52,7 +52,7 @@ func (a *App) ready() func() error {
 	return a.member.Ready
 }
 
-// leave gives back the shards and, where others go on, answers on until they are
+// leave hands over the shards and, where others go on, answers on until they are
 // asked instead, or the server fails.
 func (a *App) leave(served <-chan error) {
 	if a.member == nil {

@@ -9,6 +9,6 @@
 // lease and epoch the store keeps, and a node that is too early waits for it.
 //
 // The package decides who is to serve what. It does not move jobs and it fences
-// nothing: the dispatcher takes, drains and gives back shards, and the store
+// nothing: the dispatcher takes shards and hands them over, and the store
 // refuses what an owner writes that is none any more.
 package cluster

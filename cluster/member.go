@@ -30,6 +30,7 @@ type Store interface {
 // Dispatcher is what a Member needs of a *dispatcher.Dispatcher.
 type Dispatcher interface {
 	Serve(shards []int)
+	Living(nodes []string)
 	Owned() []int
 	InFlight() int
 }
@@ -158,7 +159,7 @@ func (m *Member) Start(ctx context.Context) {
 	m.running.Go(func() { m.run(running) })
 }
 
-// Leave gives back all shards and tells the others that the node takes none any
+// Leave hands over all shards and tells the others that the node takes none any
 // more. It does not wait; the node remains to be seen until Stop.
 func (m *Member) Leave() {
 	m.mu.Lock()
@@ -201,12 +202,22 @@ func (m *Member) Ready() error {
 
 // Nodes returns all nodes whose records are there, also dead ones, by id.
 func (m *Member) Nodes(ctx context.Context) ([]Node, error) {
+	nodes, _, err := m.nodes(ctx)
+	return nodes, err
+}
+
+// nodes is Nodes, with the ids of all that are not dead, be their records readable
+// or not.
+func (m *Member) nodes(ctx context.Context) (nodes []Node, living []string, err error) {
 	records, now, err := m.o.Store.Nodes(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	nodes := make([]Node, 0, len(records))
+	nodes = make([]Node, 0, len(records))
 	for _, r := range records {
+		if now.Sub(r.At) < m.o.DeadAfter {
+			living = append(living, r.ID)
+		}
 		n, err := parse(r, now, m.o.DeadAfter)
 		if err != nil {
 			m.log.WarnContext(ctx, "the record of a node cannot be read", "error", err)
@@ -214,7 +225,7 @@ func (m *Member) Nodes(ctx context.Context) ([]Node, error) {
 		}
 		nodes = append(nodes, n)
 	}
-	return nodes, nil
+	return nodes, living, nil
 }
 
 func (m *Member) run(ctx context.Context) {
@@ -285,7 +296,7 @@ func (m *Member) record(now time.Time) []byte {
 func (m *Member) look(ctx context.Context) time.Duration {
 	ctx, cancel := context.WithTimeout(ctx, m.o.DeadAfter)
 	defer cancel()
-	nodes, err := m.Nodes(ctx)
+	nodes, living, err := m.nodes(ctx)
 	if err != nil {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -306,6 +317,7 @@ func (m *Member) look(ctx context.Context) time.Duration {
 			members = append(members, *n)
 		}
 	}
+	m.o.Dispatcher.Living(living)
 	m.serve(ctx, members)
 	return max(next, lookPause/10)
 }

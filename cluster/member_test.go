@@ -20,10 +20,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // shards takes and gives back at once what it is told to serve.
 type shards struct {
-	mu    sync.Mutex
-	owned []int
-	moves []int // how many were given back by each call that gave back any
-	stuck bool  // gives nothing back
+	mu     sync.Mutex
+	owned  []int
+	living []string
+	moves  []int // how many were given back by each call that gave back any
+	stuck  bool  // gives nothing back
 }
 
 func (s *shards) Serve(owned []int) {
@@ -50,6 +51,18 @@ func (s *shards) Owned() []int {
 }
 
 func (s *shards) InFlight() int { return 7 }
+
+func (s *shards) Living(nodes []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.living = nodes
+}
+
+func (s *shards) lives() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.living
+}
 
 // member is a node of a test. crash ends it without a word.
 type member struct {
@@ -123,9 +136,15 @@ func TestMembersShareTheShards(t *testing.T) {
 		if got := a.Owned(); !slices.Equal(got, kept) {
 			t.Errorf("before b is dead, a serves %v", got)
 		}
+		if got := a.lives(); !slices.Equal(got, []string{"a", "b", "c"}) {
+			t.Errorf("before b is dead, %v live", got)
+		}
 		time.Sleep(DefaultHeartbeat + lookPause)
 		if got := a.Owned(); !slices.Equal(got, upTo(n)) {
 			t.Errorf("when b is dead, a serves %v", got)
+		}
+		if got := a.lives(); !slices.Equal(got, []string{"a", "c"}) {
+			t.Errorf("when b is dead, %v live", got)
 		}
 
 		d := join(s, "d")
@@ -203,6 +222,9 @@ func TestUnreadableRecord(t *testing.T) {
 		time.Sleep(time.Second)
 		if got := a.Owned(); !slices.Equal(got, upTo(4)) {
 			t.Errorf("it serves %v", got)
+		}
+		if got := a.lives(); !slices.Equal(got, []string{"a", "x"}) {
+			t.Errorf("%v live", got)
 		}
 		a.Stop(t.Context())
 	})

@@ -17,6 +17,8 @@ func (m *machine) onInboxRead(now time.Time, ev inboxRead) {
 		c := &ev.Commands[i]
 		m.next.Consumed = append(m.next.Consumed, c.Seq)
 		switch it := m.jobs[c.ID]; {
+		case c.Kind == store.CommandReport:
+			m.onReport(now, c)
 		case c.Kind == store.CommandReplace:
 			m.replace(now, c, it)
 		case it != nil:

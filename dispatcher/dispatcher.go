@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"cmp"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"reflect"
@@ -33,6 +34,9 @@ type Options struct {
 	// served that Serve names, what other nodes write is looked for, and a shard is
 	// left alone while another holds it. Otherwise every shard is served.
 	Shared bool
+	// Node is this node's name among those that use a Shared store, as they know it
+	// by Living; a random one by default.
+	Node string
 	// Lease is how long a shard is held without being renewed, which happens three
 	// times as often; 0 means DefaultLease.
 	Lease time.Duration
@@ -68,6 +72,8 @@ type Dispatcher struct {
 	log       *slog.Logger
 	limits    limits
 	shared    bool
+	node      string
+	living    atomic.Pointer[[]string]
 	lease     time.Duration
 	onGone    func(string)
 	onFailing func(Failing)
@@ -110,7 +116,9 @@ func New(o Options) *Dispatcher {
 	d.limits.QueueInFlight = max(1, o.MaxInFlight/2)
 	d.window.init(o.WindowBytes, o.Store.Shards())
 	d.limits.WindowBytes = d.window.allow(0)
+	d.limits.Lease = d.lease
 	rand.Read(d.nonce[:])
+	d.node = cmp.Or(o.Node, hex.EncodeToString(d.nonce[:]))
 	for shard := range o.Store.Shards() {
 		d.loops = append(d.loops, newLoop(d, shard))
 	}

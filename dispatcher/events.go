@@ -85,8 +85,12 @@ type (
 	// windowed says how many bytes of ready jobs the shard may hold from now on.
 	// What is over that stays until it is pushed.
 	windowed struct{ Bytes int }
-	// draining asks the machine to claim nothing more, resuming to claim again.
-	draining struct{}
+	// draining asks the machine to claim nothing more, resuming to claim again. With
+	// HandOver, the node's name, the shard is handed over with the pushes in flight;
+	// without it they end first.
+	draining struct{ HandOver string }
+	// living are the nodes that are not dead.
+	living   struct{ Nodes []string }
 	resuming struct{}
 )
 
@@ -108,6 +112,7 @@ func (granted) event()      {}
 func (configured) event()   {}
 func (windowed) event()     {}
 func (draining) event()     {}
+func (living) event()       {}
 func (resuming) event()     {}
 
 // result is how one attempt ended.
@@ -183,6 +188,8 @@ type effects struct {
 	Trimmed []trimmed
 	// Gone are workers that answered 410 and are to be paused.
 	Gone []string
+	// Lost counts attempts that were booked as lost, since their nodes died.
+	Lost int
 	// Failing are workers that have had no success for so long that they are to be
 	// paused.
 	Failing []Failing

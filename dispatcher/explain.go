@@ -151,7 +151,7 @@ func (m *machine) pushOf(it *item) *Push {
 // lostPush says for how long a push is waited for whose node died.
 func (m *machine) lostPush(it *item) []Wait {
 	for _, g := range m.ghosts {
-		if g.item == it {
+		if g.item == it && g.node == "" {
 			return []Wait{{Cause: CauseLostPush, Until: g.until, Worker: g.worker}}
 		}
 	}

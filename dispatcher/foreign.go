@@ -46,9 +46,10 @@ func (m *machine) onLooked(now time.Time, ev looked) {
 	}
 }
 
-// resumeServing ends a drain: what was not read meanwhile is read now.
+// resumeServing ends a drain: what was not read meanwhile is read now. A list of
+// pushes that was written to hand the shard over serves as their claim.
 func (m *machine) resumeServing() {
-	m.drain = false
+	m.drain, m.handOver, m.handed = false, "", false
 	for _, q := range m.known() {
 		m.unblock(q)
 		for _, l := range q.lanes {

@@ -1,41 +1,37 @@
 package dispatcher
 
 import (
-	"slices"
 	"time"
 
 	"github.com/orchestrix/orchestrix/store"
+	"github.com/orchestrix/orchestrix/webhook/push"
 )
 
-// ghost is a push whose node died and that may go on at its worker until its
-// deadline. Where its queue waits for that (after_lost: wait, and where jobs are
-// ordered), it is treated as in flight until then: it holds its place in the
+// ghost is a push that is not this node's. It was handed over by a node that goes on
+// with it and will report how it ends; or its node died and it may go on at its
+// worker until its deadline, where its queue waits for that (after_lost: wait, and
+// where jobs are ordered). It is treated as in flight: it holds its place in the
 // limits of queue, worker and key, and stays in its claim record, so that the
 // next owner finds it as this one did.
 type ghost struct {
-	until  time.Time
-	item   *item
-	worker string
+	until    time.Time // then it is lost
+	item     *item
+	worker   string
+	node     string    // that will report; empty where it is dead
+	deadline time.Time // of the push
 }
 
-// haunts reports whether a lost push is waited for.
-func (m *machine) haunts(ce *store.ClaimEntry, now time.Time) bool {
-	j := ce.Entry.Job
-	return (j.Ordered || m.queue(j.Queue).cfg.LostWaits) && ce.Deadline.After(now)
+// waitsOut reports whether a lost push is waited for.
+func (m *machine) waitsOut(it *item, deadline, now time.Time) bool {
+	return (it.entry.Job.Ordered || it.queue.cfg.LostWaits) && deadline.After(now)
 }
 
-// haunt begins to wait for a lost push.
+// haunt begins to wait for a push that is not this node's.
 func (m *machine) haunt(it *item, ce *store.ClaimEntry) {
 	q := it.queue
-	it.state = itemRunning
+	it.state, it.ghost, it.deadline = itemRunning, true, ce.Deadline
 	m.jobs[it.entry.Job.ID] = it
 	q.inFlight++
-	for _, p := range q.pools {
-		if p.worker.Name == ce.Worker {
-			it.pool = p
-			p.inFlight++
-		}
-	}
 	if key := it.entry.Job.Key; q.byKey != nil && key != "" {
 		it.key = q.key(key)
 		it.key.inFlight++
@@ -45,39 +41,78 @@ func (m *machine) haunt(it *item, ce *store.ClaimEntry) {
 		m.hold(it)
 		q.order.ready-- // it is in flight already
 	}
-	m.ghosts = append(m.ghosts, ghost{ce.Deadline, it, ce.Worker})
+	m.ghosts = append(m.ghosts, ghost{until: ce.Deadline, item: it, worker: ce.Worker, deadline: ce.Deadline})
+	m.countGhosts(q)
 }
 
-// layGhosts books the lost pushes whose deadline has passed.
-func (m *machine) layGhosts(now time.Time) {
-	m.ghosts = slices.DeleteFunc(m.ghosts, func(g ghost) bool {
-		if g.until.After(now) {
-			return false
+// countGhosts counts the ghosts of a queue at their workers, as soon as these serve
+// it.
+func (m *machine) countGhosts(q *queue) {
+	for _, g := range m.ghosts {
+		if g.item.queue == q && g.item.pool == nil && g.worker != "" {
+			if g.item.pool = q.pool(g.worker); g.item.pool != nil {
+				g.item.pool.inFlight++
+			}
 		}
-		m.lay(g, now)
-		return true
-	})
+	}
 }
 
-func (m *machine) lay(g ghost, now time.Time) {
+// pool returns what is known of a worker that serves the queue; nil where it does
+// not.
+func (q *queue) pool(worker string) *pool {
+	for _, p := range q.pools {
+		if p.worker.Name == worker {
+			return p
+		}
+	}
+	return nil
+}
+
+// layGhosts books the lost pushes whose time has passed.
+func (m *machine) layGhosts(now time.Time) {
+	kept := m.ghosts[:0]
+	for _, g := range m.ghosts {
+		switch {
+		case g.until.After(now):
+			kept = append(kept, g)
+		case g.node != "" && m.waitsOut(g.item, g.deadline, now):
+			g.node, g.until = "", g.deadline
+			kept = append(kept, g)
+		default:
+			m.lay(g, nil, now)
+		}
+	}
+	clear(m.ghosts[len(kept):])
+	m.ghosts = kept
+}
+
+// lay ends a ghost, by its answer or, without one, as lost.
+func (m *machine) lay(g ghost, a *push.Answer, now time.Time) {
 	it := g.item
+	key := it.attemptKey()
+	running := m.jobs[key.id] == it && it.state == itemRunning
+	if a != nil && running {
+		m.note(it, a, now)
+	}
 	it.queue.inFlight--
 	if it.pool != nil {
 		it.pool.inFlight--
+		it.pool.circuit.drop(key)
 	}
-	key := attemptKey{it.entry.Job.ID, it.attempt}
 	if z := m.zombies[key]; z != nil { // cancelled meanwhile
 		delete(m.zombies, key)
 		it.key = z.key
 		m.buried(z)
-	} else if m.jobs[key.id] == it && it.state == itemRunning {
+	} else if running && a != nil {
+		m.reported(g, a, now)
+	} else if running {
 		m.lost(it, g.worker, now)
 	}
 	m.landKey(it.key, now)
 	m.unblock(it.queue)
 }
 
-// nextGhost returns when the next lost push is booked; zero where there is none.
+// nextGhost returns when the next push of another node is lost; zero where there is none.
 func (m *machine) nextGhost() (next time.Time) {
 	for _, g := range m.ghosts {
 		if next.IsZero() || g.until.Before(next) {

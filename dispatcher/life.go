@@ -113,7 +113,8 @@ func (d *Dispatcher) served(ctx context.Context, started <-chan error) error {
 }
 
 // Stop claims nothing more, waits for the pushes in flight and gives the shards
-// back. When ctx ends first, those pushes are aborted and booked as lost, so
+// back; where the store is Shared these are given back at once, handed over with the
+// pushes in flight (see Serve). When ctx ends first, those pushes are aborted and booked as lost, so
 // that they are pushed again by the next owner, and Stop returns an error.
 // Whatever it returns, nothing of the dispatcher runs any more. It may be called
 // more than once: each call waits, and the first whose ctx ends aborts.
@@ -130,6 +131,7 @@ func (d *Dispatcher) Stop(ctx context.Context) error {
 	}
 	for _, loop := range d.loops {
 		loop.abortAll()
+		loop.abortLeft()
 	}
 	select {
 	case <-l.done:
@@ -158,7 +160,7 @@ func (d *Dispatcher) leave() *life {
 		close(l.drain)
 	}
 	for _, loop := range d.loops {
-		loop.post(draining{}) // under the lock, so that no Serve undoes it
+		loop.post(d.drainEvent()) // under the lock, so that no Serve undoes it
 	}
 	return l
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/orchestrix/orchestrix/store"
@@ -27,10 +26,12 @@ type loop struct {
 	gather    int // with fewer results than this the loop sleeps on
 	queries   []query
 	pushes    map[attemptKey]context.CancelFunc
-	posted    chan struct{} // has a value while something is posted
-	decided   chan struct{} // has a value when wanted has changed
+	left      map[attemptKey]*leftover // pushes that go on after the shard was handed over
+	withheld  bool                     // results are not for the machine
+	posted    chan struct{}            // has a value while something is posted
+	decided   chan struct{}            // has a value when wanted has changed
 
-	trusted  atomic.Pointer[time.Time] // until when the shard is this node's for certain
+	lease    *lease
 	owner    *store.Owner
 	m        *machine
 	trims    trimLog
@@ -39,8 +40,7 @@ type loop struct {
 	outcomes chan error
 	lost     chan error // why the lease cannot be renewed
 	telling  chan shardLive
-	polled   bool      // by the poll for what others have written: it is time to tell them, too
-	moved    time.Time // when the drain of a shard that is to move was last begun or ended; zero where it is not to
+	polled   bool // by the poll for what others have written: it is time to tell them, too
 }
 
 // query is a question to the machine. What it waits for are the events that
@@ -54,7 +54,7 @@ type query struct {
 func newLoop(d *Dispatcher, shard int) *loop {
 	return &loop{
 		d: d, shard: shard, posted: make(chan struct{}, 1), decided: make(chan struct{}, 1),
-		pushes: make(map[attemptKey]context.CancelFunc),
+		pushes: make(map[attemptKey]context.CancelFunc), left: make(map[attemptKey]*leftover),
 	}
 }
 
@@ -146,7 +146,7 @@ func (l *loop) open(ctx context.Context) (recovered, error) {
 	if err != nil {
 		return recovered{}, fmt.Errorf("take shard %d: %w", l.shard, err)
 	}
-	l.trust(begun)
+	l.lease = l.d.newLease(begun)
 	claims, err := owner.Recover(ctx)
 	if err != nil {
 		return recovered{}, fmt.Errorf("recover shard %d: %w", l.shard, err)
@@ -159,12 +159,8 @@ func (l *loop) open(ctx context.Context) (recovered, error) {
 	if err != nil {
 		return recovered{}, fmt.Errorf("read limits of shard %d: %w", l.shard, err)
 	}
-	l.owner, l.moved = owner, time.Time{}
+	l.owner = owner
 	l.m = newMachine(l.d.config.Load(), l.d.limits, owner.NextCommit(), owner.Epoch(), owner)
-	l.m.drain = l.d.draining.Load() || !l.isWanted()
-	for i := range claims {
-		l.d.totals.lost.Add(int64(len(claims[i].Entries)))
-	}
 	return recovered{claims, lanes, limits}, nil
 }
 
@@ -174,6 +170,12 @@ func (l *loop) loop(ctx context.Context, opening recovered, other foreignChanges
 	events := []event{opening}
 	if l.d.shared {
 		events = append(events, foreign{})
+		if nodes := l.d.living.Load(); nodes != nil {
+			events = append(events, living{*nodes})
+		}
+	}
+	if l.d.draining.Load() || !l.isWanted() {
+		events = append(events, l.d.drainEvent())
 	}
 	for {
 		wake, err := l.turn(ctx, events)
@@ -185,13 +187,24 @@ func (l *loop) loop(ctx context.Context, opening recovered, other foreignChanges
 			l.publish()
 		}
 		if l.m.drain && l.m.quiet() {
-			return l.owner.Release(context.WithoutCancel(ctx))
+			return l.giveUp(ctx)
 		}
 		timer.Reset(wake)
 		if events, err = l.await(ctx, events[:0], timer.C, other); err != nil {
 			return err
 		}
 	}
+}
+
+// giveUp lets another node have the shard, and goes on with the pushes that were
+// handed over. That the shard cannot be released changes nothing for them: the list
+// is durable.
+func (l *loop) giveUp(ctx context.Context) error {
+	l.lease.over.Store(true)
+	if o := l.leaveBehind(); o != nil {
+		defer l.d.background.Go(func() { o.run(ctx) })
+	}
+	return l.owner.Release(context.WithoutCancel(ctx))
 }
 
 // await waits until the machine has to be stepped.
@@ -208,8 +221,7 @@ func (l *loop) await(ctx context.Context, events []event, timer <-chan time.Time
 			return append(l.collect(events), committed{}), err
 		case err := <-l.lost:
 			return nil, err
-		case now := <-other.poll:
-			l.move(now)
+		case <-other.poll:
 			l.polled = true
 			return append(events, foreign{}), nil
 		case <-other.hints:
@@ -239,7 +251,7 @@ func (l *loop) renewAll(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil:
 		case err == nil:
-			l.trust(begun)
+			l.lease.renewed(begun)
 		case errors.Is(err, store.ErrUnavailable):
 			l.d.away.tell(ctx, l.d.log, "the lease is not renewed", l.shard, err)
 		default:
@@ -268,6 +280,7 @@ func (l *loop) turn(ctx context.Context, events []event) (time.Duration, error) 
 			return 0, fmt.Errorf("read the store's time: %w", err)
 		}
 		out := l.m.step(now, events...)
+		l.withhold(l.m.handed)
 		wait := idleWait
 		if !out.Wake.IsZero() {
 			wait = max(0, out.Wake.Sub(now))
@@ -327,6 +340,7 @@ func (l *loop) carry(ctx context.Context, out *effects, events []event, now time
 	for i := range out.Push {
 		l.push(&out.Push[i])
 	}
+	l.d.totals.lost.Add(int64(out.Lost))
 	for _, j := range out.Settled {
 		l.d.totals.settled[j.Status].Add(1)
 		l.d.watchers.settled(j.ID)

@@ -28,11 +28,13 @@ type limits struct {
 	// SweepEvery is how often it is looked for queues of which nothing needs to be
 	// remembered.
 	SweepEvery time.Duration
+	// Lease is how long the shard is held without being renewed.
+	Lease time.Duration
 }
 
 // defaultLimits suit a node that owns 64 shards with a window of 128 MiB.
 func defaultLimits() limits {
-	return limits{WindowJobs: 16384, WindowBytes: 2 << 20, QueueInFlight: DefaultMaxInFlight / 2, Claims: 512, Timers: 512, SweepEvery: time.Minute}
+	return limits{WindowJobs: 16384, WindowBytes: 2 << 20, QueueInFlight: DefaultMaxInFlight / 2, Claims: 512, Timers: 512, SweepEvery: time.Minute, Lease: DefaultLease}
 }
 
 // machine is the state of one shard: pure, stepped by its loop alone.
@@ -87,6 +89,9 @@ type machine struct {
 	hungry      bool      // and did not get
 	pace        pace
 	drain       bool
+	handOver    string    // the node that hands the shard over; empty where none does
+	handed      bool      // the list of its pushes is durable
+	began       time.Time // when the shard was recovered
 	started     bool
 	now         time.Time // of the last step
 	out         effects
@@ -198,7 +203,9 @@ func (m *machine) apply(now time.Time, ev event) {
 	case configured:
 		m.onConfigured(now, ev.Config)
 	case draining:
-		m.drain = true
+		m.drain, m.handOver = true, ev.HandOver
+	case living:
+		m.onLiving(now, ev.Nodes)
 	case resuming:
 		m.resumeServing()
 	case recovered:
@@ -221,6 +228,10 @@ func (m *machine) plan(now time.Time) {
 	if m.current.busy {
 		m.askRefill()
 		m.gather(now)
+		return
+	}
+	if m.handOver != "" {
+		m.planHandOver(now)
 		return
 	}
 	if !m.looked {
@@ -396,6 +407,7 @@ func (m *machine) onCommitted(now time.Time) {
 		m.grow(store.LaneOf(e.Job))
 	}
 	m.out.Settled = append(m.out.Settled, c.settled...)
+	m.handed = m.handed || c.commit.HandOver != nil && m.handOver != ""
 	*c = inCommit{}
 }
 
@@ -417,6 +429,7 @@ func (m *machine) startPush(now time.Time, it *item) {
 		m.settleWith(it, m.decide(it, &push.Answer{Outcome: job.OutcomeLost, Error: "its claim was durable only after its deadline"}, now), nil)
 		return
 	}
+	it.deadline = now.Add(order.Timeout)
 	if it.pool != nil {
 		order.Worker = it.pool.worker
 	}
@@ -477,10 +490,10 @@ func (m *machine) wake() {
 	m.out.Wake = wake
 }
 
-// quiet reports whether nothing is in flight and nothing waits to be written:
-// a drained machine may be dropped.
+// quiet reports whether nothing is in flight, but for what was handed over, and
+// nothing waits to be written: a drained machine may be dropped.
 func (m *machine) quiet() bool {
-	return m.inFlight == 0 && !m.current.busy && m.next.Empty()
+	return (m.inFlight == 0 || m.handed) && !m.current.busy && m.next.Empty()
 }
 
 // forget drops what is known of a job.

@@ -12,7 +12,7 @@ func (l *loop) listen(on bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.listening, l.aborting = on, !on
-	l.events, l.results, l.gather = nil, nil, 0
+	l.events, l.results, l.gather, l.withheld = nil, nil, 0, false
 }
 
 // post hands events to the machine.
@@ -92,14 +92,34 @@ func (l *loop) arrived(a store.Arrivals) {
 
 // landed hands in the answer of a push.
 func (l *loop) landed(r result) {
+	key := attemptKey{r.ID, r.Attempt}
 	l.mu.Lock()
+	if o := l.left[key]; o != nil {
+		delete(l.left, key)
+		l.mu.Unlock()
+		o.landed(r)
+		return
+	}
 	if l.listening {
 		l.results = append(l.results, r)
 	}
-	delete(l.pushes, attemptKey{r.ID, r.Attempt})
+	delete(l.pushes, key)
 	enough := len(l.results) >= l.gather
 	l.mu.Unlock()
 	if enough {
+		l.signal()
+	}
+}
+
+// withhold keeps answers from the machine, where the list of the pushes in flight is
+// durable: what ends now is reported as what ends later. It ends where the shard is
+// served on after all.
+func (l *loop) withhold(on bool) {
+	l.mu.Lock()
+	again := l.withheld && !on && len(l.results) > 0
+	l.withheld = on
+	l.mu.Unlock()
+	if again {
 		l.signal()
 	}
 }
@@ -128,7 +148,7 @@ func (l *loop) signal() {
 func (l *loop) collect(events []event) []event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.results) > 0 {
+	if len(l.results) > 0 && !l.withheld {
 		events = append(events, pushed{l.results})
 		l.results = nil
 	}

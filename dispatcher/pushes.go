@@ -2,6 +2,8 @@ package dispatcher
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,7 +22,7 @@ func (l *loop) push(o *pushOrder) {
 	}
 	l.mu.Unlock()
 	l.d.totals.started.Add(1)
-	l.d.runners.do(task{l, ctx, cancel, push.Request{
+	l.d.runners.do(task{l, l.lease, ctx, cancel, push.Request{
 		Destination: l.destination(o), JobID: j.ID, Incarnation: j.Incarnation,
 		Attempt: o.Attempt, MaxAttempts: o.Max, Type: j.Type, Queue: j.Queue, Key: j.Key,
 		Epoch: l.owner.Epoch(), EnqueuedAt: j.CreatedAt, Deadline: time.Now().Add(o.Timeout),
@@ -58,9 +60,21 @@ func (l *loop) abortAll() {
 	}
 }
 
+// abortLeft closes the requests of the pushes that go on after the shard was handed
+// over. That is reported.
+func (l *loop) abortLeft() {
+	l.mu.Lock()
+	left := slices.Collect(maps.Values(l.left))
+	l.mu.Unlock()
+	for _, o := range left {
+		o.abort()
+	}
+}
+
 // task is one push to be made.
 type task struct {
 	l      *loop
+	lease  *lease
 	ctx    context.Context
 	cancel context.CancelFunc
 	req    push.Request
@@ -68,13 +82,15 @@ type task struct {
 
 func (t *task) run() {
 	var a push.Answer
-	if t.req.Destination == nil {
+	switch {
+	case t.req.Destination == nil:
 		a = push.Answer{
 			Outcome: job.OutcomeFailed, Reason: job.ReasonInvalidRequest,
 			Error: "the destination's configuration is not valid; the server's log says why",
 		}
-	} else {
-		t.l.awaitTrust(t.ctx, t.req.Deadline)
+	case t.l.d.shared && !t.lease.await(t.ctx, t.req.Deadline):
+		a = push.Answer{Outcome: job.OutcomeLost, Reason: job.ReasonShutdown, Error: "the node could not be certain that the shard was its own: the push was not begun"}
+	default:
 		a = t.l.d.client.Push(t.ctx, &t.req)
 	}
 	t.cancel()

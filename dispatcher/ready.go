@@ -55,6 +55,7 @@ func (m *machine) configure(q *queue) {
 			q.retired = append(q.retired, p)
 		}
 	}
+	m.countGhosts(q)
 	m.configureKeys(q)
 	if q.order != nil && !was.sameOrder(&q.cfg) {
 		m.walk(q)

@@ -2,14 +2,14 @@ package dispatcher
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
 // Serve makes these the shards that the node serves, where the store is Shared.
-// It returns at once: the others are drained and given back, and each of these
-// is taken as soon as nobody else holds it. A shard whose pushes take long keeps
-// being served until it can be given back: see moveGrace. It has no effect before
-// Start and after Stop.
+// It returns at once: the others are handed over with their pushes in flight, with
+// which this node goes on, and each of these is taken as soon as nobody else holds
+// it. It has no effect before Start and after Stop.
 func (d *Dispatcher) Serve(shards []int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -25,13 +25,33 @@ func (d *Dispatcher) Serve(shards []int) {
 		case changed && wanted[shard]:
 			l.post(resuming{})
 		case changed:
-			l.post(draining{})
+			l.post(d.drainEvent())
 		}
 	}
 }
 
+// Living tells which nodes are not dead, this one among them. The pushes that another
+// has handed over to this node's shards are booked as lost when it is. Before the
+// first call none is taken for dead.
+func (d *Dispatcher) Living(nodes []string) {
+	nodes = slices.Clone(nodes)
+	d.living.Store(&nodes)
+	for _, l := range d.loops {
+		l.post(living{nodes})
+	}
+}
+
+// drainEvent is how a shard is given up: where other nodes wait for it at once, else
+// when its pushes have ended.
+func (d *Dispatcher) drainEvent() draining {
+	if d.shared {
+		return draining{d.node}
+	}
+	return draining{}
+}
+
 // Owned returns the shards that the node serves just now, in their order. A shard
-// that is being drained is among them.
+// that is being handed over is among them.
 func (d *Dispatcher) Owned() []int {
 	var owned []int
 	for shard, l := range d.loops {
@@ -54,16 +74,10 @@ func (d *Dispatcher) InFlight() int {
 }
 
 const (
-	// moveGrace is how long a shard that is to be given to another node may claim
-	// nothing while its pushes end. What takes longer would be missed more than the
-	// move is worth: the shard is served on, and moveAgain later the move is tried
-	// again.
-	moveGrace = 10 * time.Second
-	moveAgain = time.Minute
 	// pollEvery is how often a node looks by itself for what others have written.
 	pollEvery = time.Second
 	// heldPause is about how long a shard is left alone that another node holds.
-	heldPause = 200 * time.Millisecond
+	heldPause = 60 * time.Millisecond
 )
 
 // want says whether the shard is to be served, and reports whether that is new.
@@ -110,24 +124,6 @@ func (l *loop) awaitWanted(ctx context.Context, drain <-chan struct{}) bool {
 		}
 	}
 	return ctx.Err() == nil && !l.d.draining.Load()
-}
-
-// move ends the drain of a shard that cannot be given back for too long, and
-// begins it anew when that may be tried again.
-func (l *loop) move(now time.Time) {
-	switch since := now.Sub(l.moved); {
-	case l.isWanted() || l.d.draining.Load():
-		l.moved = time.Time{}
-	case l.moved.IsZero():
-		l.moved = now
-	case l.m.drain && since >= moveGrace:
-		l.moved = now
-		l.post(resuming{})
-		l.d.log.Info("a shard that another node is to serve is kept for now, since its pushes take long", "shard", l.shard)
-	case !l.m.drain && since >= moveAgain:
-		l.moved = now
-		l.post(draining{})
-	}
 }
 
 // foreignChanges watches for what other nodes write.

@@ -97,11 +97,7 @@ func TestServeTakesBack(t *testing.T) {
 	w.enqueue("q0", 1)
 	w.until("the push is made", func() bool { n, _ := w.worker.count(); return n == 1 })
 	w.d.Serve(nil)
-	w.d.ask(0, func(m *machine) {
-		if !m.drain {
-			t.Error("the shard is not drained")
-		}
-	})
+	w.untilOwns()
 	w.enqueue("q0", 5)
 	w.d.Serve([]int{0})
 	w.until("the others are pushed", func() bool { n, _ := w.worker.count(); return n == 6 })
@@ -128,41 +124,4 @@ func TestServeWaitsForALease(t *testing.T) {
 	w.enqueue("q0", 5)
 	w.enqueue("q1", 5)
 	w.untilSucceeded(10)
-}
-
-// The drain of a shard whose pushes take long is given up, and tried again.
-func TestMoveIsGivenUp(t *testing.T) {
-	t.Parallel()
-	d := New(Options{Store: store.New(model.New(1, nil)), Shared: true})
-	l := d.loops[0]
-	l.m = newMachine(d.config.Load(), d.limits, 1, 1, nil)
-	l.listen(true)
-	now := time.Now()
-	after := func(pause time.Duration) []event {
-		t.Helper()
-		now = now.Add(pause)
-		l.move(now)
-		posted := l.collect(nil)
-		for _, ev := range posted {
-			l.m.apply(now, ev)
-		}
-		return posted
-	}
-	l.m.drain = true
-	if got := slices.Concat(after(0), after(moveGrace-time.Second)); len(got) != 0 {
-		t.Errorf("within the grace: %v", got)
-	}
-	if after(time.Second); l.m.drain {
-		t.Error("the shard is still drained after the grace")
-	}
-	if got := after(moveAgain - time.Second); len(got) != 0 {
-		t.Errorf("before it may be tried again: %v", got)
-	}
-	if after(time.Second); !l.m.drain {
-		t.Error("the move is not tried again")
-	}
-	l.want(true)
-	if got := after(time.Hour); len(got) != 0 || !l.moved.IsZero() {
-		t.Errorf("a shard that is not to move: %v", got)
-	}
 }

@@ -264,11 +264,11 @@ func (m *machine) unclaim(it *item) {
 	it.claim = 0
 }
 
-// onRecovered books the attempts that died with the shard's last owner and
-// finds the lanes that have jobs.
+// onRecovered books the attempts that died with the shard's last owner, waits for
+// those that were handed over, and finds the lanes that have jobs.
 func (m *machine) onRecovered(now time.Time, ev recovered) {
 	m.started = true
-	m.nextDue, m.inbox = now, true
+	m.nextDue, m.inbox, m.began = now, true, now
 	m.recoverLimits(ev.Limits, now)
 	for i := range ev.Claims {
 		c := &ev.Claims[i]
@@ -280,9 +280,12 @@ func (m *machine) onRecovered(now time.Time, ev recovered) {
 		for k := range c.Entries {
 			ce := &c.Entries[k]
 			it := &item{entry: ce.Entry, queue: m.queue(ce.Entry.Job.Queue), claim: c.Number, attempt: ce.Attempt, started: ce.Started}
-			if m.haunts(ce, now) {
+			switch {
+			case c.Node != "" && ce.Deadline.Add(reportGrace).After(now):
+				m.expect(it, ce, c.Node)
+			case m.waitsOut(it, ce.Deadline, now):
 				m.haunt(it, ce)
-			} else {
+			default:
 				m.lost(it, ce.Worker, now)
 			}
 		}
@@ -296,6 +299,7 @@ func (m *machine) onRecovered(now time.Time, ev recovered) {
 // once; from the second on the job is a suspect and backs off; MaxLosses of
 // them in a row make it dead.
 func (m *machine) lost(it *item, worker string, now time.Time) {
+	m.out.Lost++
 	j := m.ended(it, &push.Answer{
 		Outcome: job.OutcomeLost, Reason: job.ReasonLost, Error: "the node that pushed it died",
 	}, now)

@@ -107,7 +107,10 @@ type sim struct {
 	healing   bool
 	busy      bool
 	unique    simUnique
-	moving    bool // the shard is drained
+	node      string // the one that owns the shard
+	dead      map[string]bool
+	began     time.Time // when it took the shard
+	young     bool      // the machine has not made its first step
 	versions  uint64
 	failure   error
 }
@@ -201,6 +204,7 @@ func (s *sim) checkAlone(j *job.Job) {
 // simPush is a push in flight, as its worker sees it.
 type simPush struct {
 	order   pushOrder
+	node    string // that makes it
 	until   time.Time
 	aborted bool
 	done    bool // answered, but the machine has not been told yet
@@ -232,7 +236,7 @@ func newSim(seed uint64, logf func(string, ...any)) *sim {
 		known: make(map[job.ID]*simJob), inFlight: make(map[attemptKey]*simPush), pushed: make(map[attemptKey]bool), starts: make(map[string][]time.Time),
 		turns: make(map[laneKey][]job.ID), asked: make(map[attemptKey]throttling), left: make(map[string]time.Time),
 		open: make(map[string]map[string]circuit), probes: make(map[string]attemptKey), closed: make(map[string]bool), absences: make(map[string]int),
-		unique: simUnique{holders: make(map[string]job.ID)},
+		unique: simUnique{holders: make(map[string]job.ID)}, dead: make(map[string]bool),
 	}
 	s.eng = model.New(1, func() time.Time { return s.now })
 	s.store = store.New(s.eng, store.IdempotencyTTL(time.Minute))
@@ -357,10 +361,10 @@ func (s *sim) must(err error) {
 func (s *sim) start() {
 	ctx := context.Background()
 	s.life++
-	owner, err := s.store.Own(ctx, 0, engine.Nonce{s.life}, time.Second)
+	owner, err := s.store.Own(ctx, 0, engine.Nonce{s.life}, simLease)
 	for errors.As(err, new(*engine.HeldError)) {
 		s.now = s.now.Add(time.Second)
-		owner, err = s.store.Own(ctx, 0, engine.Nonce{s.life}, time.Second)
+		owner, err = s.store.Own(ctx, 0, engine.Nonce{s.life}, simLease)
 	}
 	s.must(err)
 	claims, err := owner.Recover(ctx)
@@ -368,13 +372,18 @@ func (s *sim) start() {
 	lanes, err := owner.Lanes(ctx)
 	s.must(err)
 	s.owner, s.commit, s.applied, s.silent, s.slots = owner, nil, false, false, 0
-	l := limits{WindowJobs: 1 + s.rng.IntN(40), WindowBytes: 1 << (10 + s.rng.IntN(8)), Claims: 1 + s.rng.IntN(8), Timers: 1 + s.rng.IntN(8), SweepEvery: time.Minute, QueueInFlight: s.rng.IntN(4)}
+	l := limits{WindowJobs: 1 + s.rng.IntN(40), WindowBytes: 1 << (10 + s.rng.IntN(8)), Claims: 1 + s.rng.IntN(8), Timers: 1 + s.rng.IntN(8), SweepEvery: time.Minute, Lease: simLease, QueueInFlight: s.rng.IntN(4)}
 	s.m = newMachine(s.cfg, l, owner.NextCommit(), owner.Epoch(), owner)
-	s.events, s.moving = nil, false
+	s.events, s.node, s.young, s.began = nil, fmt.Sprint("n", s.life), true, s.now
 	limits, err := owner.Limits(ctx)
 	s.must(err)
 	s.step(recovered{claims, lanes, limits})
+	if s.healing || s.chance(2) {
+		s.post(s.living())
+	}
 }
+
+const simLease = time.Second
 
 // act does one random thing to the world.
 func (s *sim) act() {
@@ -394,7 +403,7 @@ func (s *sim) act() {
 		s.reconfigure()
 	case n < 90:
 		s.crash()
-	case n < 92:
+	case n < 93:
 		s.move()
 	case n < 95:
 		s.step(foreign{})
@@ -521,6 +530,10 @@ func (s *sim) answer() {
 		return
 	}
 	p.done = true
+	if p.node != s.node {
+		s.report(key, s.someAnswer(p))
+		return
+	}
 	s.post(pushed{[]result{{key.id, key.attempt, s.someAnswer(p)}}})
 }
 
@@ -772,15 +785,6 @@ func (s *sim) command() {
 	}
 }
 
-// move begins to give the shard to another node, or gives that up.
-func (s *sim) move() {
-	if s.moving = !s.moving; s.moving {
-		s.post(draining{})
-		return
-	}
-	s.post(resuming{})
-}
-
 // crash ends the node's life, with its commit applied or not, and begins the
 // next one.
 func (s *sim) crash() {
@@ -788,12 +792,16 @@ func (s *sim) crash() {
 		s.must(s.owner.Commit(context.Background(), s.commit))
 		s.booked()
 	}
-	for _, p := range s.inFlight {
+	for key, p := range s.inFlight {
+		if p.node != s.node {
+			continue // another's, that goes on
+		}
 		if !p.done {
 			s.lingering = append(s.lingering, lingering{p.order.Entry.Job, p.until})
 		}
+		delete(s.inFlight, key)
 	}
-	clear(s.inFlight)
+	s.dead[s.node] = true
 	s.logf("%s crash", s.now.Format(time.TimeOnly))
 	s.start()
 }
@@ -802,6 +810,14 @@ func (s *sim) crash() {
 // only while the step was under way. A configuration is live when it is posted.
 func (s *sim) posted() int {
 	n := len(s.events)
+	if s.m.handed { // then answers are withheld
+		answer := func(ev event) bool { _, ok := ev.(pushed); return ok }
+		slices.SortStableFunc(s.events, func(a, b event) int { return int(truth(answer(a)) - truth(answer(b))) })
+		if n = slices.IndexFunc(s.events, answer); n < 0 {
+			n = len(s.events)
+		}
+		return n
+	}
 	if s.healing || !s.chance(6) {
 		return n
 	}
@@ -828,20 +844,19 @@ func (s *sim) step(first ...event) {
 			if c, ok := ev.(configured); ok {
 				s.forgetCircuits(c.Config) // once more: a commit may have been made since it was posted
 			}
-			if p, ok := ev.(pushed); ok {
-				for _, r := range p.Results {
-					s.noteProbe(&r)
-					if !reconfigured {
-						s.noteThrottling(&r)
-					}
-					delete(s.inFlight, attemptKey{r.ID, r.Attempt})
+			for _, r := range s.resultsOf(ev) {
+				s.noteProbe(&r)
+				if !reconfigured {
+					s.noteThrottling(&r)
 				}
+				delete(s.inFlight, attemptKey{r.ID, r.Attempt})
 			}
 		}
 		if s.busy {
 			s.m.pace.perMs = 50 // commits are held back as on a busy shard
 		}
 		out := s.m.step(s.now, events...)
+		s.checkHandedOver()
 		s.checkWindow()
 		for id, it := range s.m.jobs {
 			if it.state == itemReady && s.m.queues[it.queue.name] != it.queue {
@@ -849,7 +864,11 @@ func (s *sim) step(first ...event) {
 			}
 		}
 		events = s.carry(out)
-		if len(events) == 0 || s.failure != nil {
+		if s.failure != nil {
+			return
+		}
+		if len(events) == 0 {
+			s.giveUp()
 			return
 		}
 	}
@@ -1121,7 +1140,7 @@ func (s *sim) checkPush(p pushOrder) {
 	}
 	s.checkAlone(j)
 	s.pushed[key] = true
-	s.inFlight[key] = &simPush{order: p, until: s.now.Add(p.Timeout)}
+	s.inFlight[key] = &simPush{order: p, node: s.node, until: s.now.Add(p.Timeout)}
 	stored, err := s.store.Job(context.Background(), j.ID)
 	switch {
 	case err != nil:
@@ -1140,9 +1159,8 @@ func (s *sim) checkPush(p pushOrder) {
 func (s *sim) heal() {
 	s.healing = true
 	s.reconfigure()
-	if s.moving {
-		s.move()
-	}
+	s.post(resuming{})
+	s.post(s.living())
 	s.post(foreign{}) // one poll finds all that hints have not told
 	for range 20_000 {
 		if s.failure != nil {
@@ -1152,7 +1170,7 @@ func (s *sim) heal() {
 		s.lookAgain()
 		s.answer()
 		s.step()
-		if s.commit == nil && len(s.inFlight) == 0 && len(s.events) == 0 {
+		if s.commit == nil && !s.answers() && len(s.events) == 0 {
 			if s.allEnded() && s.m.lookDue.IsZero() && len(s.m.ghosts) == 0 { // a job that was cancelled may still be waited for
 				s.checkEnd()
 				s.runOut()

@@ -51,6 +51,22 @@ func (s *slots) leave(shard int) {
 	call(nudges)
 }
 
+// linger leaves n of the slots that a shard holds in use when it leaves: by pushes
+// that go on. lingered gives them back.
+func (s *slots) linger(shard, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shards[shard].used -= n
+}
+
+func (s *slots) lingered(n int) {
+	s.mu.Lock()
+	s.used -= n
+	nudges := s.worth()
+	s.mu.Unlock()
+	call(nudges)
+}
+
 // exchange takes back what a shard has no use for and, where wanted is not
 // zero, grants what it wants, as far as there is enough. A shard that got less
 // is nudged when there is more for it, until it is sated or wants something

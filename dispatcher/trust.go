@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,28 +19,48 @@ const trustPart = 10
 // trustPause is how often a push that waits for its shard's lease looks again.
 const trustPause = 20 * time.Millisecond
 
-// trust notes that the lease was taken or renewed by a call that began then.
-func (l *loop) trust(begun time.Time) {
-	until := begun.Add(l.d.lease - l.d.lease/trustPart)
-	l.trusted.Store(&until)
+// lease is a node's trust in its ownership of a shard. It may be used concurrently.
+type lease struct {
+	length time.Duration
+	until  atomic.Pointer[time.Time]
+	over   atomic.Bool // it is not renewed any more
 }
 
-// awaitTrust waits until a push of the shard may begin, or ctx ends: at the end of
-// the push's time, or when the shard was lost. A node that has the store for itself
-// does not wait.
-func (l *loop) awaitTrust(ctx context.Context, deadline time.Time) {
-	if !l.d.shared || time.Now().Before(*l.trusted.Load()) {
-		return
+// newLease is that of a shard which was taken by a call that began then.
+func (d *Dispatcher) newLease(begun time.Time) *lease {
+	l := &lease{length: d.lease}
+	l.renewed(begun)
+	return l
+}
+
+// renewed notes that it was renewed by a call that began then.
+func (l *lease) renewed(begun time.Time) {
+	until := begun.Add(l.length - l.length/trustPart)
+	l.until.Store(&until)
+}
+
+// trusted reports whether a push may begin.
+func (l *lease) trusted() bool { return time.Now().Before(*l.until.Load()) }
+
+// await waits until a push may begin. It reports false where none may before ctx
+// ends, since the shard was lost, or the push's time is over.
+func (l *lease) await(ctx context.Context, deadline time.Time) bool {
+	if l.trusted() {
+		return true
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	tick := time.NewTicker(trustPause)
 	defer tick.Stop()
-	for !time.Now().Before(*l.trusted.Load()) {
+	for !l.over.Load() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return
+			return false
+		}
+		if l.trusted() {
+			return true
 		}
 	}
+	return false
 }

@@ -32,6 +32,9 @@ type item struct {
 	holds   bool      // it has the turn of its key (see order)
 	until   time.Time // when its push has ended at the latest; zero where nobody relies on it
 	settle  int       // index in the next commit while state is itemSettling
+
+	deadline time.Time // of the push in flight
+	ghost    bool      // the push is not this node's (see ghost)
 }
 
 // attemptKey names the item's attempt.

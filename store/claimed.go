@@ -21,7 +21,7 @@ func (s *Store) Claimed(ctx context.Context, shard int) (map[job.ID]int, error) 
 			return nil, fmt.Errorf("store: claims of shard %d: %w", shard, err)
 		}
 		for _, r := range records {
-			entries, err := parseClaim(r.Value)
+			entries, _, err := parseClaim(r.Value)
 			if err != nil {
 				return nil, fmt.Errorf("store: claims of shard %d: %w", shard, err)
 			}

@@ -203,7 +203,7 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 		// The others must not panic.
-		_, _ = parseClaim(data)
+		_, _, _ = parseClaim(data)
 		_, _ = parseCommand(data)
 		_, _ = parseDocument("k", "n", data)
 		_, _ = parseLaneTag(data)
@@ -226,18 +226,23 @@ func TestValuesRoundTrip(t *testing.T) {
 		if err != nil || tag != tagOf(j) {
 			t.Fatalf("lane tag %+v, %v", tag, err)
 		}
-		in := ClaimEntry{Entry: &Entry{Job: j, Seq: j.Turn}, Attempt: j.Attempt, Worker: j.Type, Started: j.StartedAt, Deadline: j.Due}
-		claim, err := parseClaim(appendClaim(nil, []ClaimEntry{in, in}))
-		want := claimed{j.ID, in.Attempt, in.Worker, in.Started, in.Deadline, j.Turn}
-		if err != nil || len(claim) != 2 || claim[1] != want {
-			t.Fatalf("claim %+v, %v, want %+v", claim, err, want)
+		in := ClaimEntry{Entry: &Entry{Job: j, Seq: j.Turn}, Attempt: j.Attempt, Worker: j.Type, Started: j.StartedAt, Deadline: j.Due, Probe: j.Ordered}
+		want := claimed{j.ID, in.Attempt, in.Worker, in.Started, in.Deadline, j.Turn, in.Probe}
+		for node, record := range map[string][]byte{
+			"":  appendClaim(nil, []ClaimEntry{in, in}),
+			"n": appendHandOver(nil, &HandOver{Node: "n", Entries: []ClaimEntry{in, in}}),
+		} {
+			claim, by, err := parseClaim(record)
+			if err != nil || len(claim) != 2 || claim[1] != want || by != node {
+				t.Fatalf("claim %+v by %q, %v, want %+v by %q", claim, by, err, want, node)
+			}
 		}
 		attempt, contentType, body, err := parseResult(appendResult(nil, j.Attempt, j.ContentType, []byte(j.URL)))
 		if err != nil || attempt != j.Attempt || contentType != j.ContentType || string(body) != j.URL {
 			t.Fatalf("result %d %q %q, %v", attempt, contentType, body, err)
 		}
-		c := Command{Kind: CommandRetry, ID: j.ID, At: j.CreatedAt, Incarnation: j.Incarnation}
-		if got, err := parseCommand(appendCommand(nil, c)); err != nil || got != c {
+		c := Command{Kind: CommandRetry, ID: j.ID, At: j.CreatedAt, Incarnation: j.Incarnation, Attempt: j.Attempt, Report: []byte(j.URL)}
+		if got, err := parseCommand(appendCommand(nil, c)); err != nil || !cmp.Equal(got, c, cmpopts.EquateEmpty()) {
 			t.Fatalf("command %+v, %v", got, err)
 		}
 	})

@@ -135,8 +135,16 @@ func (b *batch) deleteNumber(space byte, n uint64) {
 }
 
 func (o *Owner) encodeClaim(p *pendingCommit) error {
-	b, entries := p.batch, p.commit.Claim
-	if len(entries) == 0 {
+	b, entries, h := p.batch, p.commit.Claim, p.commit.HandOver
+	switch {
+	case h != nil && (h.Node == "" || len(h.Entries) == 0 || len(entries) > 0):
+		return fmt.Errorf("%w: a hand-over by %q of %d pushes beside %d claims", ErrInvalid, h.Node, len(h.Entries), len(entries))
+	case h != nil:
+		start := len(b.buf)
+		b.buf = appendHandOver(b.buf, h)
+		b.putNumber(spaceClaim, p.number, b.since(start))
+		return nil
+	case len(entries) == 0:
 		return nil
 	}
 	for i := range entries {
@@ -151,11 +159,14 @@ func (o *Owner) encodeClaim(p *pendingCommit) error {
 	}
 	start := len(b.buf)
 	b.buf = appendClaim(b.buf, entries)
-	value := b.since(start)
-	start = len(b.buf)
-	b.buf = appendNumberKey(b.buf, spaceClaim, p.number)
-	b.put(b.since(start), value)
+	b.putNumber(spaceClaim, p.number, b.since(start))
 	return nil
+}
+
+func (b *batch) putNumber(space byte, n uint64, value []byte) {
+	start := len(b.buf)
+	b.buf = appendNumberKey(b.buf, space, n)
+	b.put(b.since(start), value)
 }
 
 // leave takes a job away from where it stands.

@@ -239,6 +239,53 @@ func TestFencedOwnerChangesNothing(t *testing.T) {
 	})
 }
 
+// A hand-over takes the place of the claims of its pushes, and is found with its node
+// by each later owner until the last of them is settled.
+func TestHandOver(t *testing.T) {
+	t.Parallel()
+	overEngines(t, 1, func(t *testing.T, f *fixture) {
+		f.own(0)
+		e1, c1 := f.push("q", nil)
+		e2, c2 := f.push("q", nil)
+		entries := []ClaimEntry{f.claimOf(e1), f.claimOf(e2)}
+		entries[1].Probe = true
+		for name, c := range map[string]*Commit{
+			"without a node": {HandOver: &HandOver{Entries: entries}},
+			"without pushes": {HandOver: &HandOver{Node: "n"}},
+			"beside a claim": {HandOver: &HandOver{Node: "n", Entries: entries}, Claim: entries},
+		} {
+			if err := f.owner.Commit(ctx(), c); !errors.Is(err, ErrInvalid) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		n := f.owner.NextCommit()
+		f.commit(&Commit{HandOver: &HandOver{Node: "n", Entries: entries}, ClaimsDone: []uint64{c1, c2}})
+		f.audit(0)
+		for range 2 {
+			f.own(0)
+			claims, err := f.owner.Recover(ctx())
+			f.check(err)
+			f.equal("claims", claims, []Claim{{Number: n, Entries: entries, Node: "n"}})
+		}
+		f.commit(&Commit{Settle: []Settle{{Job: f.settled(e1.Job, job.Succeeded, job.OutcomeSucceeded), Was: e1.Standing()}}})
+		claims, err := f.owner.Recover(ctx())
+		f.check(err)
+		f.equal("claims", claims, []Claim{{Number: n, Entries: entries[1:], Node: "n"}})
+		report := Command{Kind: CommandReport, ID: e2.Job.ID, Attempt: 1, Report: []byte("x")}
+		_, err = f.Send(ctx(), report)
+		f.check(err)
+		commands, err := f.owner.ReadInbox(ctx(), 10)
+		f.check(err)
+		if len(commands) != 1 || commands[0].Kind != CommandReport || commands[0].Attempt != 1 || string(commands[0].Report) != "x" {
+			t.Errorf("the report: %+v", commands)
+		}
+		report.Report = make([]byte, MaxReport+1)
+		if _, err := f.Send(ctx(), report); !errors.Is(err, ErrInvalid) {
+			t.Errorf("a report that is too long: %v", err)
+		}
+	})
+}
+
 func TestRecover(t *testing.T) {
 	t.Parallel()
 	overEngines(t, 1, func(t *testing.T, f *fixture) {

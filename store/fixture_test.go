@@ -330,7 +330,7 @@ func (a *audit) checkPlaces() {
 		a.counts[countName(j.Queue, class(e.Value[0]))]++
 	}
 	for _, e := range a.scan(spaceClaim) {
-		entries, err := parseClaim(e.Value)
+		entries, _, err := parseClaim(e.Value)
 		a.f.check(err)
 		for _, c := range entries {
 			if j := a.jobs[c.id]; j != nil && j.Status == job.Waiting && j.Attempt < c.attempt {
@@ -440,7 +440,7 @@ func (a *audit) checkLocks() {
 	a.f.Helper()
 	claimed := map[job.ID]bool{}
 	for _, e := range a.scan(spaceClaim) {
-		entries, err := parseClaim(e.Value)
+		entries, _, err := parseClaim(e.Value)
 		a.f.check(err)
 		for _, c := range entries {
 			claimed[c.id] = true

@@ -35,6 +35,9 @@ func (s *Store) SendAll(ctx context.Context, shard int, commands []Command) (las
 		if c.ID.Shard() != shard {
 			return 0, fmt.Errorf("store: send to shard %d: %w: %s is in another", shard, ErrInvalid, c.ID)
 		}
+		if len(c.Report) > MaxReport {
+			return 0, fmt.Errorf("store: send to shard %d: %w: a report of %d bytes", shard, ErrInvalid, len(c.Report))
+		}
 		c.At = at
 		stamped[i] = engine.Entry{Key: key, Value: appendCommand(nil, c)}
 	}

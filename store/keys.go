@@ -25,7 +25,8 @@ import (
 //	o queue 0 key seq             an ordered job, from its enqueue until it is
 //	                              terminal; stamped
 //	t ms kind id                  a timer
-//	c number                      a claim record, by the commit that wrote it
+//	c number                      a claim record, by the commit that wrote it; one
+//	                              that hands pushes over names their node
 //	i seq                         a command in the inbox; stamped
 //	s status id                   index, empty values
 //	q queue 0 status id           index, empty values

@@ -121,10 +121,11 @@ func (o *Owner) recover(ctx context.Context, record engine.Entry) (c Claim, err 
 	if c.Number, err = parseNumber(record.Key); err != nil {
 		return c, err
 	}
-	entries, err := parseClaim(record.Value)
+	entries, node, err := parseClaim(record.Value)
 	if err != nil {
 		return c, err
 	}
+	c.Node = node
 	ids := make([]job.ID, len(entries))
 	for i := range entries {
 		ids[i] = entries[i].id
@@ -141,7 +142,7 @@ func (o *Owner) recover(ctx context.Context, record engine.Entry) (c Claim, err 
 		live = append(live, e.id)
 		c.Entries = append(c.Entries, ClaimEntry{
 			Entry:   &Entry{Job: jobs[e.id], Place: InClaim, Seq: e.turn},
-			Attempt: e.attempt, Worker: e.worker, Started: e.started, Deadline: e.deadline,
+			Attempt: e.attempt, Worker: e.worker, Started: e.started, Deadline: e.deadline, Probe: e.probe,
 		})
 	}
 	payloads, err := o.store.payloads(ctx, o.shard, live)

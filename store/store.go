@@ -162,6 +162,7 @@ const (
 	CommandDelete  CommandKind = 4 // a terminal job, with all that is stored of it
 	CommandPurge   CommandKind = 5 // a waiting job, unless it is being pushed
 	CommandReplace CommandKind = 6 // a waiting job, by a new one: see Replace
+	CommandReport  CommandKind = 7 // how a push has ended that was handed over
 )
 
 // Command is one entry of a shard's inbox.
@@ -182,7 +183,14 @@ type Command struct {
 	// the ID has the unique lock on New's content; only ReadInbox fills it.
 	New   *job.Job
 	Holds bool
+	// Attempt is the one that a CommandReport is about, Report what became of it, at
+	// most MaxReport bytes. The store knows nothing of what is in it.
+	Attempt int
+	Report  []byte
 }
+
+// MaxReport bounds a Command's report in bytes.
+const MaxReport = 128 << 10
 
 // Means reports whether the command is meant for the job as it stands.
 func (c *Command) Means(j *job.Job) bool {
@@ -195,6 +203,16 @@ type Claim struct {
 	// Number is that of the commit that wrote it.
 	Number  uint64
 	Entries []ClaimEntry
+	// Node is the node that goes on with the pushes, where their shard was given up
+	// meanwhile (see HandOver); empty where its writer owned the shard.
+	Node string
+}
+
+// HandOver is the claim record of all the pushes that a node goes on with while it
+// gives up their shard.
+type HandOver struct {
+	Node    string
+	Entries []ClaimEntry
 }
 
 // ClaimEntry is one push of a claim.
@@ -204,6 +222,8 @@ type ClaimEntry struct {
 	Worker   string
 	Started  time.Time
 	Deadline time.Time
+	// Probe says that a push that is handed over probes its worker's circuit.
+	Probe bool
 }
 
 // Standing is where a job stands and how it is counted: what a commit has to
@@ -260,6 +280,9 @@ type Commit struct {
 	// Claim are the pushes that begin when the commit is durable. Their entries
 	// leave their lanes and timers.
 	Claim []ClaimEntry
+	// HandOver takes the place of the claim records that are in ClaimsDone with it. A
+	// commit with it claims nothing.
+	HandOver *HandOver
 	// ClaimsDone are the numbers of claim records whose last live entry this
 	// commit, or an earlier one, settled.
 	ClaimsDone []uint64
@@ -293,7 +316,7 @@ type Commit struct {
 
 // Empty reports whether the commit would change nothing.
 func (c *Commit) Empty() bool {
-	return len(c.Claim)+len(c.ClaimsDone)+len(c.Settle)+len(c.Promote)+len(c.TimersDone)+len(c.Consumed)+len(c.Limits)+len(c.Delete)+len(c.Trim)+len(c.Replace)+len(c.Refuse) == 0
+	return c.HandOver == nil && len(c.Claim)+len(c.ClaimsDone)+len(c.Settle)+len(c.Promote)+len(c.TimersDone)+len(c.Consumed)+len(c.Limits)+len(c.Delete)+len(c.Trim)+len(c.Replace)+len(c.Refuse) == 0
 }
 
 // Retrying reports whether a waiting job among the timers is counted as

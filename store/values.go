@@ -96,7 +96,14 @@ func parseHolder(b []byte) (h holder, err error) {
 	return h, nil
 }
 
-// The fields of a claim's entry; a claim record is a list of them, as field 1.
+// The fields of a claim record: its entries, and the node that it was handed over
+// by.
+const (
+	claimEntries protowire.Number = 1
+	claimNode    protowire.Number = 2
+)
+
+// The fields of a claim's entry.
 const (
 	claimID protowire.Number = iota + 1
 	claimAttempt
@@ -104,6 +111,7 @@ const (
 	claimStarted
 	claimDeadline
 	claimTurn // of an ordered job
+	claimProbe
 )
 
 func appendClaim(b []byte, entries []ClaimEntry) []byte {
@@ -119,9 +127,16 @@ func appendClaim(b []byte, entries []ClaimEntry) []byte {
 		if e.Entry.Job.Ordered {
 			b = appendInt(b, claimTurn, int64(e.Entry.Seq))
 		}
-		b = wrapMessage(b, start, 1)
+		if e.Probe {
+			b = appendInt(b, claimProbe, 1)
+		}
+		b = wrapMessage(b, start, claimEntries)
 	}
 	return b
+}
+
+func appendHandOver(b []byte, h *HandOver) []byte {
+	return appendText(appendClaim(b, h.Entries), claimNode, h.Node)
 }
 
 // claimed is a claim's entry as it is stored.
@@ -131,19 +146,23 @@ type claimed struct {
 	worker            string
 	started, deadline time.Time
 	turn              uint64
+	probe             bool
 }
 
-func parseClaim(data []byte) (entries []claimed, err error) {
+func parseClaim(data []byte) (entries []claimed, node string, err error) {
 	f := fields{rest: bytes.Clone(data)}
 	for f.next() {
-		if f.number == 1 {
+		switch f.number {
+		case claimEntries:
 			entries = append(entries, parseClaimed(&f))
+		case claimNode:
+			node = f.text()
 		}
 	}
 	if f.err != nil {
-		return nil, fmt.Errorf("store: claim: %w", f.err)
+		return nil, "", fmt.Errorf("store: claim: %w", f.err)
 	}
-	return entries, nil
+	return entries, node, nil
 }
 
 func parseClaimed(outer *fields) (c claimed) {
@@ -164,6 +183,8 @@ func parseClaimed(outer *fields) (c claimed) {
 			c.deadline = timeOf(f.int())
 		case claimTurn:
 			c.turn = uint64(f.int())
+		case claimProbe:
+			c.probe = f.int() != 0
 		}
 	}
 	outer.adopt(&f)
@@ -178,6 +199,8 @@ const (
 	commandIncarnation
 	commandNewID // of the job that is asked for
 	commandNew   // and its record
+	commandAttempt
+	commandReport
 )
 
 func appendCommand(b []byte, c Command) []byte {
@@ -186,6 +209,10 @@ func appendCommand(b []byte, c Command) []byte {
 	b = protowire.AppendBytes(b, c.ID[:])
 	b = appendTime(b, commandAt, c.At)
 	b = appendInt(b, commandIncarnation, int64(c.Incarnation))
+	b = appendInt(b, commandAttempt, int64(c.Attempt))
+	if c.Report != nil {
+		b = appendBytes(b, commandReport, c.Report)
+	}
 	if c.New == nil {
 		return b
 	}
@@ -214,6 +241,10 @@ func parseCommand(data []byte) (c Command, err error) {
 			f.exactly(newID[:])
 		case commandNew:
 			record = f.bytes()
+		case commandAttempt:
+			c.Attempt = int(f.int())
+		case commandReport:
+			c.Report = bytes.Clone(f.bytes())
 		}
 	}
 	if f.err == nil && record != nil {
