@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -33,4 +34,50 @@ func TestNodes(t *testing.T) {
 	}
 	err = errors.Join(store.ErrUnavailable)
 	s.want(503, "GET", "/v1/nodes", "")
+}
+
+// A node is drained and resumed by its id, where another can take its shards.
+func TestDrainNode(t *testing.T) {
+	t.Parallel()
+	roles := cluster.Roles()
+	nodes := []control.Node{
+		{ID: "a", Roles: roles, Alive: true, Shards: []int{1}}, {ID: "b", Roles: roles, Alive: true, Shards: []int{0}},
+		{ID: "dead", Roles: roles}, {ID: "leaves", Roles: roles, Alive: true, Leaving: true},
+	}
+	var drainErr error
+	s := newServer(t, func(o *control.Options) {
+		o.Nodes = func(context.Context) ([]control.Node, error) { return slices.Clone(nodes), nil }
+		o.Drain = func(_ context.Context, id string, on bool) error {
+			i := slices.IndexFunc(nodes, func(n control.Node) bool { return n.ID == id })
+			nodes[i].Draining = on
+			return drainErr
+		}
+	})
+	post := func(status int, path, field, want string) {
+		t.Helper()
+		if got := s.want(status, "POST", "/v1/nodes/"+path, "").field(field); got != want {
+			t.Errorf("%s: %v, want %s", path, got, want)
+		}
+	}
+	post(200, "a/drain", "state", "draining")
+	post(409, "b/drain", "code", "last_node")
+	nodes[0].Shards = nil
+	post(200, "a/drain", "state", "drained")
+	post(200, "a/resume", "state", "alive")
+	post(200, "b/drain", "state", "draining")
+	post(404, "x/drain", "code", "not_found")
+	post(404, "x/resume", "code", "not_found")
+	post(409, "dead/drain", "code", "node_dead")
+	post(409, "leaves/resume", "code", "node_leaving")
+	drainErr = store.ErrNotFound
+	post(404, "b/resume", "code", "not_found")
+	drainErr = store.ErrUnavailable
+	post(503, "b/resume", "code", "unavailable")
+
+	alone := newServer(t, func(o *control.Options) {
+		o.Nodes = func(context.Context) ([]control.Node, error) { return nodes[:1], nil }
+	})
+	if code := alone.want(409, "POST", "/v1/nodes/a/drain", "").field("code"); code != "single_node" {
+		t.Errorf("the only node: %v", code)
+	}
 }

@@ -43,6 +43,14 @@ func (a *App) nodes(ctx context.Context) ([]cluster.Node, error) {
 	return []cluster.Node{a.alone.Now()}, nil
 }
 
+// drainNode returns how a node is drained; nil where there is no other.
+func (a *App) drainNode() func(ctx context.Context, id string, on bool) error {
+	if a.member == nil {
+		return nil
+	}
+	return a.member.Drain
+}
+
 // ready returns what else has to hold for the server to be ready; nil where
 // nothing does.
 func (a *App) ready() func() error {

@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/orchestrix/orchestrix/job"
@@ -16,7 +18,7 @@ type Node struct {
 	Version string `json:"version"`
 	// Roles are api, dispatch or both.
 	Roles []string `json:"roles"`
-	// State is alive, leaving or dead.
+	// State is alive, draining, drained, leaving or dead.
 	State string `json:"state"`
 	// Weight is its share of the shards.
 	Weight    int       `json:"weight"`
@@ -39,4 +41,23 @@ func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
 		return nil, fmt.Errorf("list nodes: %w", err)
 	}
 	return out.Items, nil
+}
+
+// DrainNode has a node give up its shards and stay, and returns it as it was. It is
+// done when the node's State is drained.
+func (c *Client) DrainNode(ctx context.Context, id string) (*Node, error) {
+	return c.nodeVerb(ctx, "drain", id)
+}
+
+// ResumeNode lets a node take shards again that was drained.
+func (c *Client) ResumeNode(ctx context.Context, id string) (*Node, error) {
+	return c.nodeVerb(ctx, "resume", id)
+}
+
+func (c *Client) nodeVerb(ctx context.Context, verb, id string) (*Node, error) {
+	var n Node
+	if err := c.do(ctx, call{method: http.MethodPost, path: "/v1/nodes/" + url.PathEscape(id) + "/" + verb}, &n); err != nil {
+		return nil, fmt.Errorf("%s node %s: %w", verb, id, err)
+	}
+	return &n, nil
 }

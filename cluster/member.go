@@ -23,7 +23,8 @@ type Store interface {
 	Shards() int
 	PutNode(ctx context.Context, id string, data []byte) error
 	DeleteNode(ctx context.Context, id string) error
-	Nodes(ctx context.Context) (nodes []store.NodeRecord, now time.Time, err error)
+	DrainNode(ctx context.Context, id string, on bool) error
+	Cluster(ctx context.Context) (store.Cluster, error)
 	WatchDocuments() (changed <-chan struct{}, stop func())
 }
 
@@ -95,6 +96,7 @@ type Member struct {
 	usage   usage
 	beaten  time.Time // when the last heartbeat that succeeded was begun
 	leaving bool
+	drains  bool         // somebody has asked it to
 	members []string     // of the last look, for the log
 	moving  map[int]bool // shards that are being given back
 	moved   time.Time    // when the last ones began to be
@@ -159,6 +161,16 @@ func (m *Member) Start(ctx context.Context) {
 	m.running.Go(func() { m.run(running) })
 }
 
+// Drain has a node, this one or another, give up its shards while it stays, or with
+// on false take shards again. It does not wait. It returns an error that matches
+// store.ErrNotFound where there is no such node.
+func (m *Member) Drain(ctx context.Context, id string, on bool) error {
+	if err := m.o.Store.DrainNode(ctx, id, on); err != nil {
+		return fmt.Errorf("drain: %w", err)
+	}
+	return nil
+}
+
 // Leave hands over all shards and tells the others that the node takes none any
 // more. It does not wait; the node remains to be seen until Stop.
 func (m *Member) Leave() {
@@ -189,13 +201,19 @@ func (m *Member) Stop(ctx context.Context) {
 // ErrNoMember is why a node is not ready.
 var ErrNoMember = errors.New("this node is no member of the cluster: its heartbeat is not in the store, or it leaves")
 
-// Ready returns nil where the node is a member, and ErrNoMember where the others
-// may take it for dead, or it leaves.
+// ErrDraining is why a node is not ready that was asked to drain.
+var ErrDraining = errors.New("this node drains: it serves no shards until it is resumed")
+
+// Ready returns nil where the node is a member, ErrNoMember where the others
+// may take it for dead, or it leaves, and ErrDraining where it was asked to drain.
 func (m *Member) Ready() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.leaving || m.beaten.IsZero() || time.Since(m.beaten) >= m.o.DeadAfter {
 		return ErrNoMember
+	}
+	if m.drains {
+		return ErrDraining
 	}
 	return nil
 }
@@ -209,16 +227,16 @@ func (m *Member) Nodes(ctx context.Context) ([]Node, error) {
 // nodes is Nodes, with the ids of all that are not dead, be their records readable
 // or not.
 func (m *Member) nodes(ctx context.Context) (nodes []Node, living []string, err error) {
-	records, now, err := m.o.Store.Nodes(ctx)
+	c, err := m.o.Store.Cluster(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	nodes = make([]Node, 0, len(records))
-	for _, r := range records {
-		if now.Sub(r.At) < m.o.DeadAfter {
+	nodes = make([]Node, 0, len(c.Nodes))
+	for _, r := range c.Nodes {
+		if c.Now.Sub(r.At) < m.o.DeadAfter {
 			living = append(living, r.ID)
 		}
-		n, err := parse(r, now, m.o.DeadAfter)
+		n, err := parse(r, c.Now, m.o.DeadAfter)
 		if err != nil {
 			m.log.WarnContext(ctx, "the record of a node cannot be read", "error", err)
 			continue
@@ -310,16 +328,28 @@ func (m *Member) look(ctx context.Context) time.Duration {
 		if n.Alive && n.ID != m.o.ID {
 			next = min(next, m.o.DeadAfter-n.Age)
 		}
+		if n.ID == m.o.ID {
+			m.setDrains(ctx, n.Draining)
+		}
 		if n.Age >= forgetAfter {
 			m.forget(ctx, n.ID)
 		}
-		if n.serves() {
+		if n.Serves() {
 			members = append(members, *n)
 		}
 	}
 	m.o.Dispatcher.Living(living)
 	m.serve(ctx, members)
 	return max(next, lookPause/10)
+}
+
+func (m *Member) setDrains(ctx context.Context, on bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.drains != on {
+		m.drains = on
+		m.log.InfoContext(ctx, "the node drains, or does not any more", "draining", on)
+	}
 }
 
 func (m *Member) forget(ctx context.Context, id string) {
@@ -334,6 +364,10 @@ func (m *Member) serve(ctx context.Context, members []Node) {
 	defer m.mu.Unlock()
 	m.tellMembers(ctx, members)
 	if m.leaving || !m.self.has(RoleDispatch) {
+		return
+	}
+	if m.drains {
+		m.o.Dispatcher.Serve(nil)
 		return
 	}
 	shards := m.o.Store.Shards()

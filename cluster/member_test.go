@@ -23,6 +23,7 @@ type shards struct {
 	mu     sync.Mutex
 	owned  []int
 	living []string
+	idle   bool
 	moves  []int // how many were given back by each call that gave back any
 	stuck  bool  // gives nothing back
 }
@@ -50,7 +51,14 @@ func (s *shards) Owned() []int {
 	return slices.Clone(s.owned)
 }
 
-func (s *shards) InFlight() int { return 7 }
+func (s *shards) InFlight() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.idle {
+		return 0
+	}
+	return 7
+}
 
 func (s *shards) Living(nodes []string) {
 	s.mu.Lock()
@@ -247,6 +255,44 @@ func TestMovesGoOn(t *testing.T) {
 		a.Member.mu.Unlock()
 		if want := len(b.Owned()); moving != want {
 			t.Errorf("%d shards are moving, want %d", moving, want)
+		}
+		for _, m := range []*member{a, b} {
+			m.Stop(t.Context())
+		}
+	})
+}
+
+// A node that is drained gives up its shards and stays, until it is resumed.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := store.New(model.New(16, nil))
+		a, b := join(s, "a"), join(s, "b")
+		time.Sleep(10 * time.Second)
+		if err := a.Drain(t.Context(), "b", true); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(DefaultHeartbeat + 2*lookPause)
+		if !slices.Equal(a.Owned(), upTo(16)) || len(b.Owned()) != 0 || !errors.Is(b.Ready(), ErrDraining) || a.Ready() != nil {
+			t.Errorf("drained: a serves %v, b %v and is %v", a.Owned(), b.Owned(), b.Ready())
+		}
+		b.shards.mu.Lock()
+		b.shards.idle = true
+		b.shards.mu.Unlock()
+		time.Sleep(2 * DefaultHeartbeat)
+		nodes, err := a.Nodes(t.Context())
+		if err != nil || len(nodes) != 2 || nodes[0].Draining || !nodes[1].Drained() || !nodes[1].Alive {
+			t.Errorf("nodes: %+v, %v", nodes, err)
+		}
+		if err := b.Drain(t.Context(), "b", false); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		if len(b.Owned()) == 0 || b.Ready() != nil || !slices.Equal(each(a, b), upTo(16)) {
+			t.Errorf("resumed: a serves %v, b %v and is %v", a.Owned(), b.Owned(), b.Ready())
+		}
+		if err := a.Drain(t.Context(), "x", true); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("a node that is not there: %v", err)
 		}
 		for _, m := range []*member{a, b} {
 			m.Stop(t.Context())

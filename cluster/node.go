@@ -40,6 +40,8 @@ type Node struct {
 	CPU    float64 `json:"cpu"`
 	Memory int64   `json:"memory"`
 
+	// Draining says that it was asked to give up its shards and stay.
+	Draining bool `json:"-"`
 	// Age is how old its heartbeat was when it was read, by the store's time. Alive
 	// says that it is not too old.
 	Age   time.Duration `json:"-"`
@@ -55,12 +57,16 @@ func (n *Node) has(r Role) bool {
 	return false
 }
 
-// serves reports whether shards are placed on the node.
-func (n *Node) serves() bool { return n.Alive && !n.Leaving && n.has(RoleDispatch) }
+// Serves reports whether shards are placed on the node.
+func (n *Node) Serves() bool { return n.Alive && !n.Leaving && !n.Draining && n.has(RoleDispatch) }
+
+// Drained reports whether a node that was asked to drain has done so, by its last
+// heartbeat: it serves no shard, and no push of it goes on.
+func (n *Node) Drained() bool { return n.Draining && len(n.Shards) == 0 && n.InFlight == 0 }
 
 // parse reads a record at the time now.
 func parse(r store.NodeRecord, now time.Time, deadAfter time.Duration) (Node, error) {
-	n := Node{ID: r.ID}
+	n := Node{ID: r.ID, Draining: r.Drain}
 	if err := json.Unmarshal(r.Data, &n); err != nil {
 		return n, fmt.Errorf("record of node %s: %w", r.ID, err)
 	}

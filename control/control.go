@@ -98,6 +98,10 @@ type Options struct {
 	// Nodes returns those that use the store, this one among them; nil where nobody
 	// tells.
 	Nodes func(context.Context) ([]Node, error)
+	// Drain has a node give up its shards and stay or, with on false, take shards again;
+	// nil where no other could take them. It returns store.ErrNotFound where there is no
+	// such node.
+	Drain func(ctx context.Context, id string, on bool) error
 	// SecretsEncrypted says that the Store encrypts documents; it is shown and not
 	// interpreted.
 	SecretsEncrypted bool

@@ -39,6 +39,8 @@ import (
 //	D kind 0 name                 a document (shard 0 only)
 //	N id                          a node's record (shard 0 only)
 //	L                             what the owner tells of the shard
+//	M id                          a node that is to drain, empty (shard 0 only)
+//	O 0, O 1                      the leader, and its placement (shard 0 only)
 //
 // The names of counters are a space of their own:
 //
@@ -62,6 +64,8 @@ const (
 	spaceDocument    = 'D'
 	spaceNode        = 'N'
 	spaceLive        = 'L'
+	spaceDrain       = 'M'
+	spaceLeader      = 'O'
 
 	spaceCount    = 'n'
 	spaceRevision = 'v'

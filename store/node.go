@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,6 +18,8 @@ type NodeRecord struct {
 	At time.Time
 	// Data is its writer's business.
 	Data []byte
+	// Drain says that the node is to give up its shards (see DrainNode).
+	Drain bool
 }
 
 // MaxNodeID bounds a node's id in bytes.
@@ -38,12 +41,44 @@ func (s *Store) PutNode(ctx context.Context, id string, data []byte) error {
 	return nil
 }
 
-// DeleteNode removes a node's record, if there is one.
+// DeleteNode removes a node's record, and that it is to drain, if they are there.
 func (s *Store) DeleteNode(ctx context.Context, id string) error {
-	if err := s.changeNode(ctx, engine.Group{Deletes: [][]byte{appendNodeKey(id)}}); err != nil {
+	if err := s.changeNode(ctx, engine.Group{Deletes: [][]byte{appendNodeKey(id), appendDrainKey(id)}}); err != nil {
 		return fmt.Errorf("store: remove node %s: %w", id, err)
 	}
 	return nil
+}
+
+// DrainNode notes that a node is to drain, or with on false that it is not any more.
+// It returns ErrNotFound where the node has no record. It may be repeated.
+func (s *Store) DrainNode(ctx context.Context, id string, on bool) error {
+	err := s.drainNode(ctx, id, on)
+	if err != nil {
+		return fmt.Errorf("store: drain node %s: %w", id, err)
+	}
+	return nil
+}
+
+func (s *Store) drainNode(ctx context.Context, id string, on bool) error {
+	for {
+		values, err := s.engine.Get(ctx, documentShard, appendNodeKey(id))
+		switch {
+		case err != nil:
+			return err
+		case values[0] == nil:
+			return ErrNotFound
+		}
+		// The record is written each second: who deletes it is not to leave this behind.
+		g := engine.Group{Guards: []engine.Guard{{Key: appendNodeKey(id), Value: values[0]}}}
+		if on {
+			g.Puts = []engine.Entry{{Key: appendDrainKey(id), Value: []byte{}}}
+		} else {
+			g.Deletes = [][]byte{appendDrainKey(id)}
+		}
+		if err := s.applyGuarded(ctx, g); !errors.Is(err, errChanged) {
+			return err
+		}
+	}
 }
 
 func (s *Store) changeNode(ctx context.Context, g engine.Group) error {
@@ -51,24 +86,51 @@ func (s *Store) changeNode(ctx context.Context, g engine.Group) error {
 	return err
 }
 
-// Nodes returns the records of all nodes, by id, and the store's time at which
-// they were read.
-func (s *Store) Nodes(ctx context.Context) (nodes []NodeRecord, now time.Time, err error) {
-	entries, err := s.engine.Scan(ctx, documentShard, engine.Range{From: []byte{spaceNode}, To: []byte{spaceNode + 1}, Limit: engine.MaxScan})
-	if err == nil {
-		now, err = s.engine.Now(ctx)
-	}
+// Cluster is what the store knows of the nodes that use it.
+type Cluster struct {
+	// Nodes are the records of all nodes, by id.
+	Nodes []NodeRecord
+	// Leader is the one of the newest term, Placement what a leader has written; nil
+	// where none has.
+	Leader    Leader
+	Placement []byte
+	// Now is the store's time at which they were read.
+	Now time.Time
+}
+
+// Cluster returns what is known of the nodes, as it stands at one moment.
+func (s *Store) Cluster(ctx context.Context) (Cluster, error) {
+	entries, err := s.engine.Scan(ctx, documentShard, engine.Range{From: []byte{spaceDrain}, To: []byte{spaceLeader + 1}, Limit: engine.MaxScan})
 	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("store: nodes: %w", err)
+		return Cluster{}, fmt.Errorf("store: cluster: %w", err)
 	}
-	nodes = make([]NodeRecord, len(entries))
-	for i, e := range entries {
-		if nodes[i], err = parseNode(e); err != nil {
-			return nil, time.Time{}, fmt.Errorf("store: nodes: %w", err)
+	var c Cluster
+	drains := make(map[string]bool)
+	for _, e := range entries {
+		switch {
+		case e.Key[0] == spaceNode:
+			var n NodeRecord
+			n, err = parseNode(e)
+			n.Drain = drains[n.ID]
+			c.Nodes = append(c.Nodes, n)
+		case e.Key[0] == spaceDrain:
+			drains[string(e.Key[1:])] = true
+		case bytes.Equal(e.Key, leaderKey):
+			c.Leader, err = parseLeader(e.Value)
+		case bytes.Equal(e.Key, placementKey):
+			c.Placement = bytes.Clone(e.Value)
+		}
+		if err != nil {
+			return Cluster{}, fmt.Errorf("store: cluster: %w", err)
 		}
 	}
-	return nodes, now, nil
+	if c.Now, err = s.engine.Now(ctx); err != nil {
+		return Cluster{}, fmt.Errorf("store: cluster: %w", err)
+	}
+	return c, nil
 }
+
+func appendDrainKey(id string) []byte { return append([]byte{spaceDrain}, id...) }
 
 func appendNodeKey(id string) []byte { return append([]byte{spaceNode}, id...) }
 

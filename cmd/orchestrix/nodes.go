@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -13,10 +14,36 @@ import (
 )
 
 const nodesLong = `See the nodes that use the server's store. A shard is a fixed slice of all
-queues; each is served by one node at a time.`
+queues; each is served by one node at a time. A node that is drained hands its
+shards over with the pushes in flight, stays, and takes none until it is resumed
+or restarted: "draining" becomes "drained" when its last push has ended.`
 
 func (c *cli) nodesCommand() *cobra.Command {
-	return group("nodes", "See the nodes", nodesLong, "\norchestrix nodes list", c.nodesListCommand())
+	return group("nodes", "See and drain the nodes", nodesLong, "\norchestrix nodes list\norchestrix nodes drain host-1-5f3a09c2",
+		c.nodesListCommand(),
+		c.nodeVerb("drain", "Have a node give up its shards and stay", (*client.Client).DrainNode),
+		c.nodeVerb("resume", "Let a drained node take shards again", (*client.Client).ResumeNode),
+	)
+}
+
+func (c *cli) nodeVerb(verb, short string, do func(*client.Client, context.Context, string) (*client.Node, error)) *cobra.Command {
+	return &cobra.Command{
+		Use: verb + " <node>", Short: short, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			api, err := c.client()
+			if err != nil {
+				return err
+			}
+			n, err := do(api, cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if c.term.JSON {
+				return c.term.WriteJSON(n)
+			}
+			return c.term.WriteTable(nodeTable([]client.Node{*n}, time.Now()))
+		},
+	}
 }
 
 func (c *cli) nodesListCommand() *cobra.Command {

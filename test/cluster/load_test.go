@@ -46,6 +46,12 @@ func (c *nodes) limit() {
 	}
 	set(orderedQueue, client.QueueConfig{Concurrency: concurrency, KeyConcurrency: 1})
 	set(ratedQueue, client.QueueConfig{Concurrency: concurrency, Rate: &job.Rate{Limit: 20, Period: job.Duration(time.Second), Burst: 5}})
+	for _, n := range c.all { // another node may take a job of a queue that it does not know yet to have an order
+		c.until("every node knows the limits", func() bool {
+			q, err := n.Queue(c.ctx, ratedQueue)
+			return err == nil && q.Rate != nil
+		})
+	}
 }
 
 // submit enqueues a job under a name of its own, and notes what was told.
