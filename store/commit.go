@@ -103,6 +103,9 @@ func (o *Owner) encode(ctx context.Context, p *pendingCommit) error {
 			o.timers.put(first)
 		}
 	}
+	if err := o.putOutgoing(b, p.number, c.Send); err != nil {
+		return err
+	}
 	if err := b.putLimits(c.Limits); err != nil {
 		return err
 	}

@@ -87,9 +87,11 @@ type enqueueCall struct {
 	batch   *batch
 	units   []unit
 	size    int
-	bounded bool      // some jobs have a backlog
-	turn    chan bool // true: lead; false: it is done, see err
-	err     error
+	bounded bool // some jobs have a backlog
+	// overtaken says that nothing of a delivery was stored: see outbox.go.
+	overtaken bool
+	turn      chan bool // true: lead; false: it is done, see err
+	err       error
 }
 
 // unit is what is stored by one group: one job that has a key of its own (see
@@ -343,6 +345,8 @@ func (s *Store) applyRound(ctx context.Context, shard int, units []unit) (again 
 		switch g := &result.Groups[i]; {
 		case !g.Skipped:
 			u.stored(g.FirstSeq, &arrivals, s.enqueued != nil)
+		case u.overtakenBy(g):
+			u.call.overtaken = true
 		case u.heldBy(g):
 			held = append(held, i)
 		default:

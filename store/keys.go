@@ -36,6 +36,9 @@ import (
 //	                              of that digest
 //	f queue 0 key                 the state of the limits of a queue, where key
 //	                              is empty, or of one of its keys
+//	x target epoch commit n       an entry of the outbox (outbox.go)
+//	y source                      the place of the last entry of that shard's outbox
+//	                              that was taken
 //	D kind 0 name                 a document (shard 0 only)
 //	N id                          a node's record (shard 0 only)
 //	L                             what the owner tells of the shard
@@ -61,6 +64,8 @@ const (
 	spaceIdempotency = 'd'
 	spaceUnique      = 'u'
 	spaceLimit       = 'f'
+	spaceOutbox      = 'x'
+	spaceTaken       = 'y'
 	spaceDocument    = 'D'
 	spaceNode        = 'N'
 	spaceLive        = 'L'

@@ -1,5 +1,5 @@
-// Package store keeps jobs, lanes, timers, claims, the inbox, documents and
-// counts. It is written once, over the ordered map of any engine.
+// Package store keeps jobs, lanes, timers, claims, the inbox, the outbox,
+// documents and counts. It is written once, over the ordered map of any engine.
 //
 // It promises that what Enqueue and Commit acknowledged survives a crash as
 // the engine declares it, that a commit is atomic, that a commit of a node that
@@ -312,11 +312,13 @@ type Commit struct {
 	// Refuse are new jobs that were to replace another and cannot: what was stored
 	// of them is removed.
 	Refuse []*job.Job
+	// Send are new jobs for queues of any shard, which Deliver takes there.
+	Send []Outgoing
 }
 
 // Empty reports whether the commit would change nothing.
 func (c *Commit) Empty() bool {
-	return c.HandOver == nil && len(c.Claim)+len(c.ClaimsDone)+len(c.Settle)+len(c.Promote)+len(c.TimersDone)+len(c.Consumed)+len(c.Limits)+len(c.Delete)+len(c.Trim)+len(c.Replace)+len(c.Refuse) == 0
+	return c.HandOver == nil && len(c.Claim)+len(c.ClaimsDone)+len(c.Settle)+len(c.Promote)+len(c.TimersDone)+len(c.Consumed)+len(c.Limits)+len(c.Delete)+len(c.Trim)+len(c.Replace)+len(c.Refuse)+len(c.Send) == 0
 }
 
 // Retrying reports whether a waiting job among the timers is counted as

@@ -1,0 +1,242 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/store/engine"
+)
+
+// The outbox is how a commit has an effect on another shard, since there is no
+// transaction over two of them. A commit writes what is to be done to the outbox of
+// its own shard. The owner delivers it, in order: in one step the target takes
+// the entries and remembers the place of the last one, and takes nothing that is not
+// behind that. So each entry is taken once, whoever delivers it and however
+// often; and it is removed only when it was taken.
+//
+// An entry's place is the epoch, the commit and its number within that: it rises
+// over all owners, needs no counter, and is never used again, not even where a store
+// has lost its newest commits, since the epoch rises then too.
+
+// Outgoing is a new job for the shard of its ID, this one or another: see NewJob. It
+// has no idempotency key, is not unique, and is stored whatever its queue's
+// backlog.
+type Outgoing struct {
+	Job     *job.Job
+	Payload []byte
+}
+
+const (
+	outboxPlace = 8 + 8 + 4 // an entry's place among those for one target
+	outboxKey   = 1 + 2 + outboxPlace
+)
+
+// appendOutboxPrefix appends what the keys of all entries for a target begin
+// with.
+func appendOutboxPrefix(b []byte, target int) []byte {
+	return binary.BigEndian.AppendUint16(append(b, spaceOutbox), uint16(target))
+}
+
+// appendTakenKey appends the key under which a target remembers the last place of
+// a source.
+func appendTakenKey(b []byte, source int) []byte {
+	return binary.BigEndian.AppendUint16(append(b, spaceTaken), uint16(source))
+}
+
+// The fields of an entry.
+const (
+	outgoingID protowire.Number = iota + 1
+	outgoingJob
+	outgoingPayload
+)
+
+func appendOutgoing(b []byte, o *Outgoing) []byte {
+	b = appendBytes(b, outgoingID, o.Job.ID[:])
+	start := len(b)
+	b = wrapMessage(appendJob(b, o.Job), start, outgoingJob)
+	return appendBytes(b, outgoingPayload, o.Payload)
+}
+
+func parseOutgoing(data []byte) (o Outgoing, err error) {
+	var id job.ID
+	var record []byte
+	f := fields{rest: data}
+	for f.next() {
+		switch f.number {
+		case outgoingID:
+			f.exactly(id[:])
+		case outgoingJob:
+			record = f.bytes()
+		case outgoingPayload:
+			o.Payload = f.bytes()
+		}
+	}
+	if f.err == nil {
+		o.Job, f.err = decodeJob(id, record)
+	}
+	if f.err != nil {
+		return Outgoing{}, fmt.Errorf("store: outbox entry: %w", f.err)
+	}
+	return o, nil
+}
+
+// putOutgoing writes the entries of a commit.
+func (o *Owner) putOutgoing(b *batch, number uint64, outgoing []Outgoing) error {
+	for i := range outgoing {
+		out := &outgoing[i]
+		j := out.Job
+		switch {
+		case j.ID.Shard() >= o.store.Shards() || j.Status != job.Waiting || j.IdempotencyKey != "" || j.Unique != nil:
+			return fmt.Errorf("%w: outgoing job %s", ErrInvalid, j.ID)
+		case len(out.Payload) > maxOutgoing:
+			return fmt.Errorf("%w: outgoing payload of %d bytes", ErrInvalid, len(out.Payload))
+		}
+		start := len(b.buf)
+		b.buf = appendOutboxPrefix(b.buf, j.ID.Shard())
+		b.buf = binary.BigEndian.AppendUint64(b.buf, o.fence.Epoch)
+		b.buf = binary.BigEndian.AppendUint64(b.buf, number)
+		b.buf = binary.BigEndian.AppendUint32(b.buf, uint32(i))
+		key := b.since(start)
+		start = len(b.buf)
+		b.buf = appendOutgoing(b.buf, out)
+		b.put(key, b.since(start))
+	}
+	return nil
+}
+
+// maxOutgoing bounds the payload of an outgoing job, in bytes: its record stands in
+// the same value.
+const maxOutgoing = engine.MaxValue - 1<<20
+
+// Deliver takes the oldest entries of the outbox to their shards, up to limit for
+// each target, in their order. It returns how many it removed, and whether there may
+// be more. Where a target cannot be reached the others are served all the same, and
+// the error says so: call it again later. It is safe to call at any time, also by
+// an owner that has lost its shard. limit is 1 to 1,000.
+func (o *Owner) Deliver(ctx context.Context, limit int) (removed int, more bool, err error) {
+	limit = min(limit, maxBatchJobs)
+	var errs []error
+	for target := 0; target < o.store.Shards(); target++ {
+		entries, err := o.store.engine.Scan(ctx, o.shard, engine.Range{
+			From: appendOutboxPrefix(nil, target), To: []byte{spaceOutbox + 1}, Limit: limit,
+		})
+		if err != nil {
+			return removed, true, o.failed("read the outbox", errors.Join(append(errs, err)...))
+		}
+		if len(entries) == 0 {
+			break
+		}
+		// The rest of what was read is for others, which have their turn.
+		if len(entries[0].Key) != outboxKey {
+			return removed, true, o.failed("read the outbox", errBadKey)
+		}
+		target = int(binary.BigEndian.Uint16(entries[0].Key[1:]))
+		own := entries[:countPrefix(entries, appendOutboxPrefix(nil, target))]
+		n, err := o.deliverTo(ctx, target, own)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("to shard %d: %w", target, err))
+		}
+		removed += n
+		more = more || n < len(own) || len(own) == limit
+	}
+	return removed, more, o.failed("deliver", errors.Join(errs...))
+}
+
+func countPrefix(entries []engine.Entry, prefix []byte) int {
+	for i := range entries {
+		if !bytes.HasPrefix(entries[i].Key, prefix) {
+			return i
+		}
+	}
+	return len(entries)
+}
+
+// deliverTo takes entries to one target, at most 8 MiB of them, and removes them.
+func (o *Owner) deliverTo(ctx context.Context, target int, entries []engine.Entry) (removed int, err error) {
+	size := 0
+	for i := range entries {
+		if size += len(entries[i].Value); i > 0 && size > maxBatchBytes {
+			entries = entries[:i]
+			break
+		}
+	}
+	for taken := false; !taken; {
+		if taken, err = o.offer(ctx, target, entries); err != nil {
+			return 0, err
+		}
+	}
+	// All that stands before the last was taken too, now or earlier. Nobody reads it
+	// any more, so it needs no fence.
+	last := entries[len(entries)-1].Key
+	group := engine.Group{Ranges: []engine.KeyRange{{From: appendOutboxPrefix(nil, target), To: append(bytes.Clone(last), 0)}}}
+	if _, err := o.store.engine.Apply(ctx, o.shard, &engine.Batch{Groups: []engine.Group{group}}); err != nil {
+		return 0, err
+	}
+	return len(entries), nil
+}
+
+// offer has the target take those of the entries that it has not. It reports
+// whether that has all of them now; if not, another came in between.
+func (o *Owner) offer(ctx context.Context, target int, entries []engine.Entry) (taken bool, err error) {
+	key := appendTakenKey(nil, o.shard)
+	values, err := o.store.engine.Get(ctx, target, key)
+	if err != nil {
+		return false, err
+	}
+	now, err := o.store.engine.Now(ctx)
+	if err != nil {
+		return false, err
+	}
+	var jobs []NewJob
+	for _, e := range entries {
+		if bytes.Compare(e.Key[outboxKey-outboxPlace:], values[0]) <= 0 {
+			continue
+		}
+		out, err := parseOutgoing(e.Value)
+		if err != nil {
+			return false, err
+		}
+		if !out.Job.Due.After(now) {
+			out.Job.Due = time.Time{} // it was due on the way: no timer is put into the past
+		}
+		jobs = append(jobs, NewJob{Job: out.Job, Payload: out.Payload})
+	}
+	if len(jobs) == 0 {
+		return true, nil
+	}
+	last := entries[len(entries)-1].Key[outboxKey-outboxPlace:]
+	call := newDelivery(jobs, engine.Guard{Key: key, Value: values[0]}, last)
+	defer call.batch.free()
+	if err := o.store.submit(ctx, target, call); err != nil {
+		return false, err
+	}
+	return !call.overtaken, nil
+}
+
+// newDelivery returns a call that stores all of the jobs, or none, where the key of
+// the guard is as it was, and sets that to last.
+func newDelivery(jobs []NewJob, guard engine.Guard, last []byte) *enqueueCall {
+	c := &enqueueCall{jobs: jobs, results: make([]Enqueued, len(jobs)), batch: newBatch(), turn: make(chan bool, 1)}
+	for i := range jobs {
+		c.batch.putNew(jobs[i].Job)
+		c.batch.put(c.batch.idKey(spacePayload, jobs[i].Job.ID), jobs[i].Payload)
+		c.size += len(jobs[i].Payload)
+	}
+	c.batch.put(guard.Key, last)
+	c.batch.guards = []engine.Guard{guard}
+	c.units = []unit{{call: c, n: len(jobs), group: c.batch.closeGroup()}}
+	return c
+}
+
+// overtakenBy reports whether a group was skipped since the target had taken what
+// was to be delivered, or a part of it.
+func (u unit) overtakenBy(g *engine.GroupResult) bool {
+	return u.guards()[g.Failed].Key[0] == spaceTaken
+}
