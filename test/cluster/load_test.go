@@ -26,13 +26,14 @@ var lastRef atomic.Int64
 
 func newRef() string { return "ref-" + strconv.FormatInt(lastRef.Add(1), 10) }
 
-// limit gives the queues the limits that the history is checked against.
+// limit gives the queues the limits that the history is checked against, and waits
+// until all nodes go by them: until then a node enqueues by what it knew before.
 func (c *nodes) limit() {
 	c.t.Helper()
 	retry := &job.Policy{InitialDelay: job.Duration(50 * time.Millisecond), MaxDelay: job.Duration(200 * time.Millisecond)}
-	set := func(queue string, config client.QueueConfig) {
+	set := func(n *node, queue string, config client.QueueConfig) {
 		config.Retry = retry
-		if _, err := c.all[0].PutQueue(c.ctx, queue, config); err != nil {
+		if _, err := n.PutQueue(c.ctx, queue, config); err != nil {
 			c.t.Fatal(err)
 		}
 		l := history.Limits{Concurrency: config.Concurrency, KeyConcurrency: config.KeyConcurrency}
@@ -42,15 +43,17 @@ func (c *nodes) limit() {
 		c.history.Limit(queue, l)
 	}
 	for _, q := range c.queues {
-		set(q, client.QueueConfig{Concurrency: concurrency})
+		set(c.all[0], q, client.QueueConfig{Concurrency: concurrency})
 	}
-	set(orderedQueue, client.QueueConfig{Concurrency: concurrency, KeyConcurrency: 1})
-	set(ratedQueue, client.QueueConfig{Concurrency: concurrency, Rate: &job.Rate{Limit: 20, Period: job.Duration(time.Second), Burst: 5}})
-	for _, n := range c.all { // another node may take a job of a queue that it does not know yet to have an order
-		c.until("every node knows the limits", func() bool {
-			q, err := n.Queue(c.ctx, ratedQueue)
-			return err == nil && q.Rate != nil
+	set(c.all[0], ratedQueue, client.QueueConfig{Concurrency: concurrency, Rate: &job.Rate{Limit: 20, Period: job.Duration(time.Second), Burst: 5}})
+	ordered := client.QueueConfig{Concurrency: concurrency, KeyConcurrency: 1}
+	set(c.all[0], orderedQueue, ordered)
+	for _, n := range c.all {
+		c.until("the node knows the limits", func() bool {
+			q, err := n.Queue(c.ctx, orderedQueue)
+			return err == nil && q.KeyConcurrency == 1
 		})
+		set(n, orderedQueue, ordered) // which waits for a change that is being taken over
 	}
 }
 

@@ -36,7 +36,8 @@ func TestConformanceThroughSentinel(t *testing.T) {
 func conform(t *testing.T, url string, o redis.Options) {
 	o.Shards = 3
 	enginetest.Run(t, func(t testing.TB) enginetest.Store {
-		target := parse(t, url+"?prefix="+unique())
+		// The greatest values take seconds under the race detector on a busy machine.
+		target := parse(t, url+"?timeout=20s&prefix="+unique())
 		e := openStore(t, target, o)
 		reopen := func(t testing.TB) engine.Engine {
 			if err := e.Close(); err != nil {

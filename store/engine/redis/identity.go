@@ -31,8 +31,12 @@ func (e *Engine) confirm(ctx context.Context) error {
 	id := &e.identity
 	if now, next := time.Now().UnixNano(), id.next.Load(); id.record.layout != 0 && now >= next &&
 		id.next.CompareAndSwap(next, now+int64(confirmEvery)) {
-		if text, err := e.record(ctx); err == nil { // else the call itself will tell
+		text, err := e.record(ctx)
+		switch {
+		case err == nil:
 			e.judge(ctx, text)
+		case e.servers.cluster == nil: // on a cluster another node may have the shard
+			return fmt.Errorf("look for the record of %s: %w", e.servers.target, err)
 		}
 	}
 	if bad := id.verdict.Load(); bad != nil {
