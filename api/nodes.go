@@ -15,6 +15,8 @@ type Node struct {
 	Version       string       `json:"version"`
 	Roles         []string     `json:"roles" nullable:"false" doc:"api, dispatch or both."`
 	State         string       `json:"state" enum:"alive,draining,drained,leaving,dead" doc:"draining: it was asked to give up its shards and stay; drained: it has, and none of its pushes goes on. dead: it was not heard of for too long, and others have taken its shards."`
+	Leader        bool         `json:"leader" doc:"It leads: it balances the shards over the nodes."`
+	Term          uint64       `json:"term,omitempty" doc:"The number of the term in which it leads."`
 	Weight        int          `json:"weight" doc:"Its share of the shards: the CPUs that it may use."`
 	StartedAt     time.Time    `json:"started_at"`
 	HeartbeatAge  job.Duration `json:"heartbeat_age" doc:"How long ago it was heard of."`
@@ -26,7 +28,7 @@ type Node struct {
 
 func viewNode(n *control.Node) Node {
 	v := Node{
-		ID: n.ID, Address: n.Address, Version: n.Version, Roles: []string{}, State: "alive", Weight: n.Weight, StartedAt: n.Started,
+		ID: n.ID, Address: n.Address, Version: n.Version, Roles: []string{}, State: "alive", Leader: n.Leader, Term: n.Term, Weight: n.Weight, StartedAt: n.Started,
 		HeartbeatAge: job.Duration(n.Age), Shards: append([]int{}, n.Shards...), InFlight: n.InFlight, CPU: n.CPU, MemoryInBytes: n.Memory,
 	}
 	for _, r := range n.Roles {

@@ -18,7 +18,7 @@ func TestNodes(t *testing.T) {
 	nodes := []control.Node{
 		{ID: "c", Roles: []cluster.Role{cluster.RoleDispatch}, Alive: true, Leaving: true, Age: time.Second},
 		{ID: "a", Roles: []cluster.Role{cluster.RoleAPI}, Alive: true},
-		{ID: "b", Age: 5 * time.Second, Shards: []int{1, 2}, Leaving: true},
+		{ID: "b", Age: 5 * time.Second, Leader: true, Term: 3, Shards: []int{1, 2}, Leaving: true},
 	}
 	s := newServer(t, func(o *control.Options) {
 		o.Nodes = func(context.Context) ([]control.Node, error) { return nodes, err }
@@ -29,7 +29,7 @@ func TestNodes(t *testing.T) {
 			t.Errorf("%v, want %+v", n, want)
 		}
 	}
-	if n := got[1].(map[string]any); n["heartbeat_age"] != "5s" || len(n["shards"].([]any)) != 2 || len(n["roles"].([]any)) != 0 {
+	if n := got[1].(map[string]any); n["heartbeat_age"] != "5s" || n["leader"] != true || n["term"] != 3.0 || len(n["shards"].([]any)) != 2 || len(n["roles"].([]any)) != 0 {
 		t.Errorf("%v", n)
 	}
 	err = errors.Join(store.ErrUnavailable)

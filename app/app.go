@@ -31,6 +31,7 @@ type App struct {
 	node     string
 	member   *cluster.Member // nil where the store is this process's alone
 	alone    *cluster.Alone  // nil where it is not
+	lock     cluster.Lock    // by which a leader is elected
 	control  *control.Control
 	metrics  *observability.Metrics
 	cleanups []cleanup
@@ -48,7 +49,7 @@ func New(ctx context.Context, config Config) (*App, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	a := &App{config: config.withDefaults(), node: cluster.NewID()}
+	a := &App{config: config.withDefaults(), node: cluster.NewID(), lock: cluster.Sole{}}
 	a.log, a.metrics = a.config.Logger, observability.NewMetrics(a.config.Version)
 	if err := a.assemble(ctx); err != nil {
 		return nil, errors.Join(err, a.Close(ctx))
@@ -138,6 +139,7 @@ func (a *App) watch(ctx context.Context, st *store.Store) {
 		Enqueues:   func() observability.Enqueues { return observability.Enqueues(a.control.Totals()) },
 		Pushes:     func() observability.Pushes { return observability.Pushes(a.dispatch.Totals()) },
 		StoreBytes: func() int64 { return stored(ctx, st) },
+		Leader:     a.leads,
 	})
 }
 

@@ -24,7 +24,7 @@ func (a *App) lease() time.Duration {
 // join makes this node one of those that use the store.
 func (a *App) join(st *store.Store) {
 	o := cluster.Options{
-		Store: st, Dispatcher: a.dispatch, Logger: a.log, ID: a.node, Address: a.URL(), Version: a.config.Version, Roles: a.config.roles(),
+		Store: st, Dispatcher: a.dispatch, Lock: a.lock, Logger: a.log, ID: a.node, Address: a.URL(), Version: a.config.Version, Roles: a.config.roles(),
 	}
 	if !a.config.shared() {
 		a.alone = cluster.NewAlone(o)
@@ -41,6 +41,14 @@ func (a *App) nodes(ctx context.Context) ([]cluster.Node, error) {
 		return a.member.Nodes(ctx)
 	}
 	return []cluster.Node{a.alone.Now()}, nil
+}
+
+// leads returns the term in which this node leads; false where it does not.
+func (a *App) leads() (term uint64, leads bool) {
+	if a.member == nil {
+		return 1, true
+	}
+	return a.member.Leads()
 }
 
 // drainNode returns how a node is drained; nil where there is no other.

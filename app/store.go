@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/orchestrix/orchestrix/cluster"
 	"github.com/orchestrix/orchestrix/store"
 	"github.com/orchestrix/orchestrix/store/engine"
 	"github.com/orchestrix/orchestrix/store/engine/pebble"
@@ -125,7 +126,11 @@ func (a *App) openRedis(ctx context.Context, name storeName) (engine.Engine, str
 	e, err := redis.Open(ctx, name.redis, redis.Options{
 		Shards: a.config.Shards, MustExist: a.config.StoreMustExist, Durability: d, Logger: a.log, Now: a.config.Now,
 	})
-	return e, d.String(), err
+	if err != nil {
+		return nil, "", err
+	}
+	a.lock = e.Lock("leader", cluster.LeaderLease)
+	return e, d.String(), nil
 }
 
 // MissingShards returns the shards of a store on Redis whose records are missing, and

@@ -20,6 +20,9 @@ type Node struct {
 	Roles []string `json:"roles"`
 	// State is alive, draining, drained, leaving or dead.
 	State string `json:"state"`
+	// Leader says that it leads, in the term of that number.
+	Leader bool   `json:"leader"`
+	Term   uint64 `json:"term"`
 	// Weight is its share of the shards.
 	Weight    int       `json:"weight"`
 	StartedAt time.Time `json:"started_at"`

@@ -24,6 +24,10 @@ type Store interface {
 	PutNode(ctx context.Context, id string, data []byte) error
 	DeleteNode(ctx context.Context, id string) error
 	DrainNode(ctx context.Context, id string, on bool) error
+	BeginTerm(ctx context.Context, node string) (store.Leader, error)
+	EndTerm(ctx context.Context, l store.Leader) error
+	PutPlacement(ctx context.Context, l store.Leader, placement []byte) error
+	ForgetNode(ctx context.Context, l store.Leader, id string) error
 	Cluster(ctx context.Context) (store.Cluster, error)
 	WatchDocuments() (changed <-chan struct{}, stop func())
 }
@@ -36,10 +40,11 @@ type Dispatcher interface {
 	InFlight() int
 }
 
-// Options are what a Member is made of. Store, Dispatcher and Roles must be set.
+// Options are what a Member is made of. Store, Dispatcher, Roles and Lock must be set.
 type Options struct {
 	Store      Store
 	Dispatcher Dispatcher
+	Lock       Lock
 	Logger     *slog.Logger // discards by default
 	// ID names the node among all, up to store.MaxNodeID bytes; NewID by default.
 	ID      string
@@ -63,9 +68,9 @@ const (
 const (
 	// lookPause is between two looks at the records that hints ask for.
 	lookPause = 100 * time.Millisecond
-	// moveParts is the part of all shards that a node begins to give back with each
-	// heartbeat, where they are placed on others: a node that comes gets its shards
-	// within seconds, and not all at once.
+	// moveParts is the part of all shards that the leader moves with each heartbeat to
+	// balance them: a node that comes gets its shards within seconds, and not all at
+	// once.
 	moveParts = 8
 	// forgetAfter is how long the record of a dead node is shown.
 	forgetAfter = 10 * time.Minute
@@ -91,16 +96,17 @@ type Member struct {
 	running sync.WaitGroup
 	nudge   chan struct{} // has a value where a heartbeat is due at once
 
+	abdicate chan struct{} // has a value where the lead is to be given up at once
+
 	mu      sync.Mutex
 	self    Node
 	usage   usage
 	beaten  time.Time // when the last heartbeat that succeeded was begun
 	leaving bool
-	drains  bool         // somebody has asked it to
-	members []string     // of the last look, for the log
-	moving  map[int]bool // shards that are being given back
-	moved   time.Time    // when the last ones began to be
-	down    bool         // the last try failed
+	drains  bool     // somebody has asked it to
+	members []string // of the last look, for the log
+	leading leading
+	down    bool // the last try failed
 }
 
 // New returns a Member that does nothing before Start.
@@ -118,7 +124,7 @@ func New(o Options) *Member {
 		o.DeadAfter = DefaultDeadAfter
 	}
 	return &Member{
-		o: o, log: o.Logger, nudge: make(chan struct{}, 1), moving: make(map[int]bool),
+		o: o, log: o.Logger, nudge: make(chan struct{}, 1), abdicate: make(chan struct{}, 1),
 		self: Node{
 			ID: o.ID, Address: o.Address, Version: o.Version, Roles: slices.Clone(o.Roles), Weight: runtime.GOMAXPROCS(0),
 			Started: time.Now().UTC().Truncate(time.Millisecond),
@@ -144,7 +150,8 @@ func (a *Alone) Now() Node {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	n := a.self
-	n.Alive, n.Shards, n.InFlight = true, a.dispatch.Owned(), a.dispatch.InFlight()
+	n.Alive, n.Leader, n.Term = true, true, 1
+	n.Shards, n.InFlight = a.dispatch.Owned(), a.dispatch.InFlight()
 	n.CPU, n.Memory = a.usage.read(time.Now())
 	return n
 }
@@ -159,6 +166,7 @@ func (m *Member) Start(ctx context.Context) {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	m.cancel = cancel
 	m.running.Go(func() { m.run(running) })
+	m.running.Go(func() { m.lead(running) })
 }
 
 // Drain has a node, this one or another, give up its shards while it stays, or with
@@ -178,9 +186,11 @@ func (m *Member) Leave() {
 	m.leaving = true
 	m.mu.Unlock()
 	m.o.Dispatcher.Serve(nil)
-	select {
-	case m.nudge <- struct{}{}:
-	default:
+	for _, c := range []chan struct{}{m.nudge, m.abdicate} {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -220,30 +230,39 @@ func (m *Member) Ready() error {
 
 // Nodes returns all nodes whose records are there, also dead ones, by id.
 func (m *Member) Nodes(ctx context.Context) ([]Node, error) {
-	nodes, _, err := m.nodes(ctx)
-	return nodes, err
-}
-
-// nodes is Nodes, with the ids of all that are not dead, be their records readable
-// or not.
-func (m *Member) nodes(ctx context.Context) (nodes []Node, living []string, err error) {
 	c, err := m.o.Store.Cluster(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	nodes = make([]Node, 0, len(c.Nodes))
+	return m.parseAll(ctx, c), nil
+}
+
+// parseAll reads the nodes' records, but for those that cannot be read.
+func (m *Member) parseAll(ctx context.Context, c store.Cluster) []Node {
+	nodes := make([]Node, 0, len(c.Nodes))
 	for _, r := range c.Nodes {
-		if c.Now.Sub(r.At) < m.o.DeadAfter {
-			living = append(living, r.ID)
-		}
 		n, err := parse(r, c.Now, m.o.DeadAfter)
 		if err != nil {
 			m.log.WarnContext(ctx, "the record of a node cannot be read", "error", err)
 			continue
 		}
+		if n.Leader = n.Alive && n.ID == c.Leader.Node; n.Leader {
+			n.Term = c.Leader.Term
+		}
 		nodes = append(nodes, n)
 	}
-	return nodes, living, nil
+	return nodes
+}
+
+// living returns the ids of all nodes that are not dead, be their records readable or
+// not.
+func (m *Member) living(c store.Cluster) (ids []string) {
+	for _, r := range c.Nodes {
+		if c.Now.Sub(r.At) < m.o.DeadAfter {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
 }
 
 func (m *Member) run(ctx context.Context) {
@@ -309,19 +328,19 @@ func (m *Member) record(now time.Time) []byte {
 	return data
 }
 
-// look takes and gives back shards as the members are now, and returns when to
+// look takes and hands over shards as the members are now, and returns when to
 // look again: before the next of them would be dead.
 func (m *Member) look(ctx context.Context) time.Duration {
 	ctx, cancel := context.WithTimeout(ctx, m.o.DeadAfter)
 	defer cancel()
-	nodes, living, err := m.nodes(ctx)
+	c, err := m.o.Store.Cluster(ctx)
 	if err != nil {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.tell(ctx, "the look at the other nodes", err)
 		return m.o.Heartbeat
 	}
-	next := m.o.Heartbeat
+	nodes, next := m.parseAll(ctx, c), m.o.Heartbeat
 	var members []Node
 	for i := range nodes {
 		n := &nodes[i]
@@ -331,15 +350,12 @@ func (m *Member) look(ctx context.Context) time.Duration {
 		if n.ID == m.o.ID {
 			m.setDrains(ctx, n.Draining)
 		}
-		if n.Age >= forgetAfter {
-			m.forget(ctx, n.ID)
-		}
 		if n.Serves() {
 			members = append(members, *n)
 		}
 	}
-	m.o.Dispatcher.Living(living)
-	m.serve(ctx, members)
+	m.o.Dispatcher.Living(m.living(c))
+	m.serve(ctx, members, decodePlacement(c.Placement))
 	return max(next, lookPause/10)
 }
 
@@ -352,38 +368,19 @@ func (m *Member) setDrains(ctx context.Context, on bool) {
 	}
 }
 
-func (m *Member) forget(ctx context.Context, id string) {
-	if err := m.o.Store.DeleteNode(ctx, id); err != nil {
-		m.log.DebugContext(ctx, "the record of a dead node is kept for now", "node", id, "error", err)
-	}
-}
-
 // serve serves what is placed on this node among the members.
-func (m *Member) serve(ctx context.Context, members []Node) {
+func (m *Member) serve(ctx context.Context, members []Node, placement []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.tellMembers(ctx, members)
 	if m.leaving || !m.self.has(RoleDispatch) {
 		return
 	}
-	if m.drains {
-		m.o.Dispatcher.Serve(nil)
-		return
-	}
-	shards := m.o.Store.Shards()
-	var placed []int
-	for shard, id := range Place(shards, members) {
+	var serve []int
+	for shard, id := range Follow(m.o.Store.Shards(), placement, members) {
 		if id == m.o.ID {
-			placed = append(placed, shard)
+			serve = append(serve, shard)
 		}
-	}
-	moves, before := 0, len(m.moving)
-	if time.Since(m.moved) >= m.o.Heartbeat {
-		moves = max(1, shards/moveParts)
-	}
-	serve := limit(placed, m.o.Dispatcher.Owned(), m.moving, moves)
-	if len(m.moving) > before {
-		m.moved = time.Now()
 	}
 	m.o.Dispatcher.Serve(serve)
 }

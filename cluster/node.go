@@ -42,11 +42,17 @@ type Node struct {
 
 	// Draining says that it was asked to give up its shards and stay.
 	Draining bool `json:"-"`
+	// Leader says that it leads, in the term of that number.
+	Leader bool   `json:"-"`
+	Term   uint64 `json:"-"`
 	// Age is how old its heartbeat was when it was read, by the store's time. Alive
 	// says that it is not too old.
 	Age   time.Duration `json:"-"`
 	Alive bool          `json:"-"`
 }
+
+// weight is its Weight, at least 1.
+func (n *Node) weight() int { return max(n.Weight, 1) }
 
 func (n *Node) has(r Role) bool {
 	for _, role := range n.Roles {

@@ -17,34 +17,103 @@ func drawNodes(t *rapid.T) []Node {
 	return nodes
 }
 
-// Who computes the same gets the same, and where a node leaves nothing moves but
-// what it had.
-func TestPlaceMovesLittle(t *testing.T) {
+// drawPlacement places shards on the nodes, and on others, in any way.
+func drawPlacement(t *rapid.T, nodes []Node) []string {
+	ids := []string{"", "gone"}
+	for _, n := range nodes {
+		ids = append(ids, n.ID)
+	}
+	return rapid.SliceOfN(rapid.SampledFrom(ids), 1, 128).Draw(t, "previous")
+}
+
+func count(placement []string) map[string]int {
+	counts := map[string]int{}
+	for _, id := range placement {
+		counts[id]++
+	}
+	return counts
+}
+
+// Each node gets its part by weight, within one, and only what has to moves.
+func TestPlaceIsEvenAndMovesLittle(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		nodes := drawNodes(t)
+		previous := drawPlacement(t, nodes)
+		placement := Place(previous, nodes)
+		if again := Place(previous, rapid.Permutation(nodes).Draw(t, "order")); !slices.Equal(placement, again) {
+			t.Fatalf("in another order: %v, then %v", placement, again)
+		}
+		if again := Place(placement, nodes); !slices.Equal(placement, again) {
+			t.Fatalf("placed anew: %v, then %v", placement, again)
+		}
+		had, has, total := count(previous), count(placement), 0
+		for _, n := range nodes {
+			total += n.weight()
+		}
+		// What has to move: all of nodes that are none, and what is over each part. Of
+		// those that may keep one more, as many do as there are shards left.
+		needed, left, over := len(previous), len(previous), 0
+		for _, n := range nodes {
+			fair := len(previous) * n.weight()
+			floor, ceil := fair/total, (fair+total-1)/total
+			if has[n.ID] < floor || has[n.ID] > ceil {
+				t.Fatalf("%s has %d of %d shards, its part is %d/%d", n.ID, has[n.ID], len(previous), fair, total)
+			}
+			left -= floor
+			needed -= min(had[n.ID], floor)
+			if had[n.ID] > floor && ceil > floor {
+				over++
+			}
+		}
+		needed -= min(left, over)
+		moved := 0
+		for shard := range previous {
+			if previous[shard] != placement[shard] {
+				moved++
+			}
+		}
+		if moved != needed {
+			t.Fatalf("%d shards have moved, %d had to: from %v to %v", moved, needed, previous, placement)
+		}
+	})
+	if got := Place(make([]string, 3), nil); !slices.Equal(got, make([]string, 3)) {
+		t.Errorf("without a node: %v", got)
+	}
+}
+
+// A placement is followed while its nodes are there; the others' shards go where the
+// hash says, whatever the order of the nodes.
+func TestFollow(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		nodes := drawNodes(t)
+		placement := drawPlacement(t, nodes)
 		shards := rapid.IntRange(1, 128).Draw(t, "shards")
-		before := Place(shards, nodes)
-		if again := Place(shards, rapid.Permutation(nodes).Draw(t, "order")); !slices.Equal(before, again) {
-			t.Fatalf("in another order: %v, then %v", before, again)
+		now := Follow(shards, placement, nodes)
+		if again := Follow(shards, placement, rapid.Permutation(nodes).Draw(t, "order")); !slices.Equal(now, again) {
+			t.Fatalf("in another order: %v, then %v", now, again)
 		}
 		gone := rapid.IntRange(0, len(nodes)-1).Draw(t, "gone")
 		id := nodes[gone].ID
-		after := Place(shards, slices.Delete(slices.Clone(nodes), gone, gone+1))
-		for shard := range before {
+		after := Follow(shards, placement, slices.Delete(slices.Clone(nodes), gone, gone+1))
+		for shard := range now {
+			is := func(id string) bool { return slices.ContainsFunc(nodes, func(n Node) bool { return n.ID == id }) }
 			switch {
-			case len(nodes) == 1 && after[shard] != "":
-				t.Fatalf("shard %d is placed on %q, where there is no node", shard, after[shard])
-			case before[shard] == id && after[shard] == id:
-				t.Fatalf("shard %d is placed on the node that has gone", shard)
-			case before[shard] != id && after[shard] != before[shard]:
-				t.Fatalf("shard %d has moved from %s to %s without need", shard, before[shard], after[shard])
+			case shard < len(placement) && is(placement[shard]) && now[shard] != placement[shard]:
+				t.Fatalf("shard %d is at %q, placed on %q", shard, now[shard], placement[shard])
+			case !is(now[shard]):
+				t.Fatalf("shard %d is at %q, which is none", shard, now[shard])
+			case len(nodes) > 1 && now[shard] == id && (after[shard] == id || after[shard] == ""), len(nodes) == 1 && after[shard] != "":
+				t.Fatalf("shard %d is at %q when its node has gone", shard, after[shard])
+			case now[shard] != id && after[shard] != now[shard]:
+				t.Fatalf("shard %d has moved from %s to %s without need", shard, now[shard], after[shard])
 			}
 		}
 	})
 }
 
-func TestPlaceIsBalanced(t *testing.T) {
+func TestHashIsBalanced(t *testing.T) {
 	t.Parallel()
 	const shards = 4096
 	for n := 1; n <= 7; n++ {
@@ -54,10 +123,7 @@ func TestPlaceIsBalanced(t *testing.T) {
 			nodes[i] = Node{ID: fmt.Sprintf("host-%d", i), Weight: 1 + i%2}
 			total += nodes[i].Weight
 		}
-		counts := map[string]int{}
-		for _, id := range Place(shards, nodes) {
-			counts[id]++
-		}
+		counts := count(Follow(shards, nil, nodes))
 		for _, node := range nodes {
 			if want := shards * node.Weight / total; counts[node.ID] < want*4/5 || counts[node.ID] > want*6/5 {
 				t.Errorf("%d nodes: %s of weight %d has %d shards, want about %d", n, node.ID, node.Weight, counts[node.ID], want)
@@ -66,22 +132,27 @@ func TestPlaceIsBalanced(t *testing.T) {
 	}
 }
 
-func TestLimit(t *testing.T) {
+func TestApproach(t *testing.T) {
 	t.Parallel()
-	moving := map[int]bool{}
-	step := func(placed, owned []int, moves int, want ...int) {
-		t.Helper()
-		if got := limit(placed, owned, moving, moves); !slices.Equal(got, want) {
-			t.Errorf("placed %v, owned %v, moving %v: %v, want %v", placed, owned, moving, got, want)
+	from, target := []string{"a", "a", "a", "b"}, []string{"b", "a", "c", "c"}
+	for moves, want := range [][]string{from, {"b", "a", "a", "b"}, {"b", "a", "c", "b"}, target, target} {
+		if got := approach(from, target, moves); !slices.Equal(got, want) {
+			t.Errorf("%d moves: %v, want %v", moves, got, want)
 		}
 	}
-	step([]int{3}, []int{0, 1, 2, 3}, 2, 2, 3)
-	step([]int{3}, []int{0, 1, 2, 3}, 0, 2, 3) // both are still on their way
-	step([]int{3}, []int{1, 2, 3}, 1, 3)       // one takes its time: the next begins all the same
-	step([]int{1, 3}, []int{1, 2, 3}, 0, 1, 3) // one is placed here again
-	step([]int{3}, []int{1, 2, 3}, 0, 1, 3)    // and is to move anew
-	step(nil, nil, 1)
-	if len(moving) != 0 {
-		t.Errorf("%v are moving that are not there", moving)
+}
+
+func TestPlacementRoundTrip(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		placement := drawPlacement(t, drawNodes(t))
+		if got := decodePlacement(encodePlacement(placement)); !slices.Equal(got, placement) {
+			t.Fatalf("%v, then %v", placement, got)
+		}
+	})
+	for _, bad := range []string{"", "x", `{"nodes":["a"],"shards":[1]}`, `{"nodes":["a"],"shards":[-1]}`} {
+		if got := decodePlacement([]byte(bad)); got != nil {
+			t.Errorf("%q: %v", bad, got)
+		}
 	}
 }

@@ -85,6 +85,7 @@ func TestTotalsAreReadWhenScraped(t *testing.T) {
 			})
 		},
 		StoreBytes: func() int64 { return 13 },
+		Leader:     func() (uint64, bool) { return 7, true },
 	})
 	wantLines(
 		t, scrape(t, m),
@@ -92,7 +93,7 @@ func TestTotalsAreReadWhenScraped(t *testing.T) {
 		"orchestrix_pushes_started_total 10", `orchestrix_attempts_total{outcome="succeeded"} 11`, `orchestrix_attempts_total{outcome="lost"} 0`,
 		`orchestrix_jobs_settled_total{status="dead"} 12`, "orchestrix_attempts_recovered_total 1",
 		`orchestrix_jobs_trimmed_total{reason="age",status="dead"} 15`, `orchestrix_jobs_trimmed_total{reason="bytes",status="succeeded"} 16`, "orchestrix_commits_total 5",
-		"orchestrix_pushes_in_flight 6", "orchestrix_window_jobs 8", "orchestrix_window_bytes 9", "orchestrix_store_bytes 13",
+		"orchestrix_pushes_in_flight 6", "orchestrix_window_jobs 8", "orchestrix_window_bytes 9", "orchestrix_store_bytes 13", "orchestrix_leader 1", "orchestrix_leader_term 7",
 	)
 	enqueued = 70
 	wantLines(t, scrape(t, m), "orchestrix_jobs_enqueued_total 70")

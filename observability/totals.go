@@ -34,6 +34,8 @@ type Sources struct {
 	// StoreBytes returns the space taken on the storage, negative where it cannot
 	// be told.
 	StoreBytes func() int64
+	// Leader returns the term in which this node leads; false where it does not.
+	Leader func() (term uint64, leads bool)
 }
 
 // Watch adds what the sources count. It may be called once.
@@ -67,6 +69,9 @@ var (
 	descWindowBytes = describe("window_bytes", "Memory that ready jobs are counted with.")
 
 	descStoreBytes = describe("store_bytes", "Space taken on the storage.")
+
+	descLeader     = describe("leader", "1 where this node leads, else 0.")
+	descLeaderTerm = describe("leader_term", "The term in which this node leads, 0 where it does not.")
 )
 
 // Describe implements prometheus.Collector.
@@ -84,6 +89,15 @@ func (c *totalsCollector) Collect(out chan<- prometheus.Metric) {
 		if n := c.from.StoreBytes(); n >= 0 {
 			gauge(out, descStoreBytes, float64(n))
 		}
+	}
+	if c.from.Leader != nil {
+		term, leads := c.from.Leader()
+		one := 0.0
+		if leads {
+			one = 1
+		}
+		gauge(out, descLeader, one)
+		gauge(out, descLeaderTerm, float64(term))
 	}
 }
 

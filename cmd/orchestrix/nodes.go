@@ -68,12 +68,16 @@ func (c *cli) nodesListCommand() *cobra.Command {
 
 func nodeTable(nodes []client.Node, now time.Time) terminal.Table {
 	t := terminal.Table{
-		Header: []string{"node", "state", "address", "version", "roles", "shards", "in flight", "cpus", "memory", "heard of", "started"},
-		Right:  []int{5, 6, 7, 8}, Status: 1,
+		Header: []string{"node", "state", "leads", "address", "version", "roles", "shards", "in flight", "cpus", "memory", "heard of", "started"},
+		Right:  []int{6, 7, 8, 9}, Status: 1,
 	}
 	for _, n := range nodes {
+		leads := ""
+		if n.Leader {
+			leads = fmt.Sprintf("term %d", n.Term)
+		}
 		t.Rows = append(t.Rows, []string{
-			n.ID, n.State, n.Address, n.Version, strings.Join(n.Roles, ","), strconv.Itoa(len(n.Shards)), strconv.Itoa(n.InFlight),
+			n.ID, n.State, leads, n.Address, n.Version, strings.Join(n.Roles, ","), strconv.Itoa(len(n.Shards)), strconv.Itoa(n.InFlight),
 			strconv.FormatFloat(n.CPU, 'f', 2, 64), fmt.Sprintf("%d MiB", n.MemoryBytes>>20), ago(now.Add(-n.HeartbeatAge.Std()), now), ago(n.StartedAt, now),
 		})
 	}

@@ -59,3 +59,45 @@ func TestKillAnOwner(t *testing.T) {
 	}
 	c.verify(rest[0])
 }
+
+// When the leader is killed, another leads within seconds, in a new term, and balances
+// the shards again; meanwhile every queue is served.
+func TestKillTheLeader(t *testing.T) {
+	t.Parallel()
+	c := start(t, 3, nil)
+	leader := func(among []*node) (at int, term uint64) {
+		t.Helper()
+		all, err := among[0].Nodes(c.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range all {
+			if i := slices.IndexFunc(among, func(o *node) bool { return o.url == n.Address }); n.Leader && i >= 0 {
+				return i, n.Term
+			}
+		}
+		return -1, 0
+	}
+	var at int
+	var term uint64
+	c.until("a node leads", func() bool { at, term = leader(c.all); return at >= 0 })
+	rest := slices.Delete(slices.Clone(c.all), at, at+1)
+	c.all[at].kill()
+	ids := make([]string, len(c.queues))
+	for i, q := range c.queues {
+		r, err := rest[i%2].Enqueue(c.ctx, client.NewJob{Queue: q, Type: "t"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[i] = r.ID
+	}
+	c.until("all queues are served", func() bool {
+		return !slices.ContainsFunc(ids, func(id string) bool { return c.worker.pushed(id).IsZero() })
+	})
+	var now uint64
+	c.until("another node leads", func() bool { at, now = leader(rest); return at >= 0 })
+	if now <= term {
+		t.Errorf("it leads in term %d, the killed one did in %d", now, term)
+	}
+	c.untilServed()
+}

@@ -76,7 +76,7 @@ func (c *nodes) begin() {
 	c.t.Helper()
 	c.untilReady()
 	e := c.open()
-	c.member = cluster.New(cluster.Options{Store: store.New(e)})
+	c.member = cluster.New(cluster.Options{Store: store.New(e), Lock: cluster.Sole{}})
 	if _, err := c.all[0].PutWorker(c.ctx, "w", client.WorkerConfig{
 		URL: c.worker.URL, Queues: append(c.queues, orderedQueue, ratedQueue), SigningSecret: c.worker.secret.Reveal(),
 		Timeout: pushTimeout, Circuit: &job.Circuit{Mode: job.Off},
@@ -110,8 +110,8 @@ func (c *nodes) untilReady() {
 	})
 }
 
-// untilServed waits until the shards are served as they are placed on the nodes
-// that live.
+// untilServed waits until each shard is served by one of the nodes that live, and each
+// node has its part.
 func (c *nodes) untilServed() {
 	c.t.Helper()
 	c.until("each node serves its part", func() bool {
@@ -119,15 +119,14 @@ func (c *nodes) untilServed() {
 		if err != nil {
 			return false // the store may have been away
 		}
-		nodes = slices.DeleteFunc(nodes, func(n cluster.Node) bool { return !n.Alive || n.Leaving })
-		placed := cluster.Place(shards, nodes)
+		nodes = slices.DeleteFunc(nodes, func(n cluster.Node) bool { return !n.Serves() })
 		served := make([]string, shards)
 		for _, n := range nodes {
 			for _, shard := range n.Shards {
 				served[shard] += n.ID
 			}
 		}
-		return len(nodes) > 0 && slices.Equal(placed, served)
+		return len(nodes) > 0 && slices.Equal(served, cluster.Place(served, nodes))
 	})
 }
 
