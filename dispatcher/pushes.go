@@ -89,8 +89,11 @@ func (t *task) run() {
 			Error: "the destination's configuration is not valid; the server's log says why",
 		}
 	case t.l.d.shared && !t.lease.await(t.ctx, t.req.Deadline):
-		a = push.Answer{Outcome: job.OutcomeLost, Reason: job.ReasonShutdown, Error: "the node could not be certain that the shard was its own: the push was not begun"}
+		a = push.Answer{Outcome: job.OutcomeLost, Reason: job.ReasonShutdown, Error: errUntrusted.Error()}
 	default:
+		if t.l.d.shared {
+			t.req.Before = t.lease.check
+		}
 		a = t.l.d.client.Push(t.ctx, &t.req)
 	}
 	t.cancel()

@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 )
@@ -64,3 +65,14 @@ func (l *lease) await(ctx context.Context, deadline time.Time) bool {
 	}
 	return false
 }
+
+// check is called when the connection of a push stands, before its first byte: what
+// was trusted when the push began may not be any more.
+func (l *lease) check() error {
+	if l.trusted() {
+		return nil
+	}
+	return errUntrusted
+}
+
+var errUntrusted = errors.New("the node could not be certain any more that the shard was its own: the push was not begun")
