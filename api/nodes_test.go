@@ -41,8 +41,10 @@ func TestDrainNode(t *testing.T) {
 	t.Parallel()
 	roles := cluster.Roles()
 	nodes := []control.Node{
-		{ID: "a", Roles: roles, Alive: true, Shards: []int{1}}, {ID: "b", Roles: roles, Alive: true, Shards: []int{0}},
-		{ID: "dead", Roles: roles}, {ID: "leaves", Roles: roles, Alive: true, Leaving: true},
+		{ID: "a", Roles: roles, Alive: true, Shards: []int{1}},
+		{ID: "b", Roles: roles, Alive: true, Shards: []int{0}},
+		{ID: "dead", Roles: roles},
+		{ID: "leaves", Roles: roles, Alive: true, Leaving: true},
 	}
 	var drainErr error
 	s := newServer(t, func(o *control.Options) {

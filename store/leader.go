@@ -24,7 +24,8 @@ var (
 	placementKey = []byte{spaceLeader, 1}
 )
 
-// ErrTerm: a newer term has begun, and what was to be written in an older one is not.
+// ErrTerm says that a newer term has begun, and that what was to be written in an older
+// one is not.
 var ErrTerm = errors.New("a newer term has begun")
 
 // BeginTerm makes the node the leader of a new term and returns it. After

@@ -32,7 +32,7 @@ func TestLock(t *testing.T) {
 		take(b, false)
 	}
 	take(other, true)
-	take(apart, true) // of another store on the server
+	take(apart, true)                        // of another store on the server
 	if err := b.Release(ctx()); err != nil { // which it does not have
 		t.Error(err)
 	}
