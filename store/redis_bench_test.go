@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,51 +58,107 @@ func BenchmarkRedisMemory(b *testing.B) {
 	}
 }
 
-// BenchmarkRedisCycle is the way of a batch through the store; redis-cpu-ns is
-// what the server's process takes of it.
+// BenchmarkRedisCycle is the way of a batch through the store, by the size of the
+// batch: what the server's process takes of it, how many commands it is asked for
+// (those of scripts among them), how many bytes come and go. docs/scale.md is made of
+// these numbers.
 func BenchmarkRedisCycle(b *testing.B) {
-	server := redistest.Shared(b)
-	payload := bytes.Repeat([]byte("x"), 1024)
-	serverCPU := func() time.Duration {
-		var sum float64
-		for _, name := range []string{"used_cpu_sys", "used_cpu_user"} {
-			var s float64
-			info := server.Do(b, "INFO", "cpu").(string)
-			if i := bytes.Index([]byte(info), []byte(name+":")); i >= 0 {
-				_, _ = fmt.Sscanf(info[i+len(name)+1:], "%f", &s)
-			}
-			sum += s
+	server := redistest.Start(b, "appendfsync everysec") // as is usual: each sync costs the process too
+	for _, part := range []string{"enqueue", "read", "commit"} {
+		for _, size := range []int{1, 4, 16, 64, 500} {
+			b.Run(fmt.Sprintf("%s/batch=%d", part, size), func(b *testing.B) { benchRedisCycle(b, server, part, size) })
 		}
-		return time.Duration(sum * float64(time.Second))
 	}
-	for _, part := range []string{"enqueue", "claim and settle"} {
-		b.Run(part, func(b *testing.B) {
-			e := openRedis(b, 1, nil)
-			defer e.Close()
-			f := benchFixture(b, e)
-			var client, servers time.Duration
-			n := 0
-			measure := func(on bool, do func()) {
-				if !on {
-					do()
-					return
-				}
-				c, s := cpuTime(), serverCPU()
-				do()
-				client, servers = client+cpuTime()-c, servers+serverCPU()-s
+}
+
+func benchRedisCycle(b *testing.B, server *redistest.Server, part string, size int) {
+	e := openRedisAt(b, server.URL(""), 1, nil)
+	defer e.Close()
+	f := benchFixture(b, e)
+	payload := bytes.Repeat([]byte("x"), 1024)
+	var client, servers time.Duration
+	var commands, in, out, jobs float64
+	measure := func(name string, do func()) {
+		if name != part {
+			do()
+			return
+		}
+		c, before := cpuTime(), readInfo(b, server)
+		do()
+		after := readInfo(b, server)
+		client, servers = client+cpuTime()-c, servers+after.cpu-before.cpu
+		commands += after.commands - before.commands - 1 // one INFO lies between the two
+		in, out = in+after.in-before.in, out+after.out-before.out-before.answer
+	}
+	for b.Loop() {
+		f.offered = nil
+		var batches [][]*Entry
+		rounds := max(1, 500/size)
+		measure("enqueue", func() {
+			for range rounds {
+				f.enqueue(f.batch(payload)[:size]...)
 			}
-			for b.Loop() {
-				f.offered = nil
-				measure(part == "enqueue", func() { f.enqueue(f.batch(payload)...) })
-				entries := f.takeAll(b)
-				measure(part != "enqueue", func() {
-					f.commit(f.claimAll(entries))
-					f.commit(f.settleAll(entries, f.owner.CommitNumber()))
-				})
-				n += len(entries)
-			}
-			b.ReportMetric(float64(client.Nanoseconds())/float64(n), "cpu-ns/job")
-			b.ReportMetric(float64(servers.Nanoseconds())/float64(n), "redis-cpu-ns/job")
 		})
+		if part == "read" {
+			for range rounds { // as the owner does what another node has enqueued
+				var entries []*Entry
+				measure(part, func() {
+					if _, _, err := f.owner.Look(ctx()); err != nil {
+						b.Fatal(err)
+					}
+					for len(entries) < size {
+						read, _, err := f.owner.ReadLane(ctx(), lane("q"), size-len(entries), 8<<20)
+						if err != nil {
+							b.Fatal(err)
+						}
+						entries = append(entries, read...)
+					}
+				})
+				batches = append(batches, entries)
+			}
+		} else {
+			entries := f.takeAll(b)
+			for range rounds {
+				batches = append(batches, entries[:size])
+				entries = entries[size:]
+			}
+		}
+		measure("commit", func() {
+			for _, batch := range batches {
+				f.commit(f.claimAll(batch))
+				f.commit(f.settleAll(batch, f.owner.CommitNumber()))
+			}
+		})
+		jobs += float64(rounds * size)
 	}
+	b.ReportMetric(float64(client.Nanoseconds())/jobs, "cpu-ns/job")
+	b.ReportMetric(float64(servers.Nanoseconds())/jobs, "redis-cpu-ns/job")
+	b.ReportMetric(commands/jobs, "commands/job")
+	b.ReportMetric(in/jobs, "bytes-in/job")
+	b.ReportMetric(out/jobs, "bytes-out/job")
+}
+
+// info is what the server says of itself, with what it takes to ask.
+type info struct {
+	cpu               time.Duration
+	commands, in, out float64
+	request, answer   float64
+}
+
+func readInfo(b *testing.B, server *redistest.Server) (i info) {
+	text := server.Do(b, "INFO", "everything").(string)
+	number := func(name string) (n float64) {
+		at := strings.Index(text, "\n"+name+":")
+		if at < 0 {
+			b.Fatalf("the server does not tell %s", name)
+		}
+		if _, err := fmt.Sscanf(text[at+len(name)+2:], "%f", &n); err != nil {
+			b.Fatal(err)
+		}
+		return n
+	}
+	i.cpu = time.Duration((number("used_cpu_sys") + number("used_cpu_user")) * float64(time.Second))
+	i.commands, i.in, i.out = number("total_commands_processed"), number("total_net_input_bytes"), number("total_net_output_bytes")
+	i.answer = float64(len(text))
+	return i
 }
