@@ -66,8 +66,11 @@ const (
 )
 
 const (
-	// lookPause is between two looks at the records that hints ask for.
+	// lookPause is between two looks at the records that hints ask for, and lookPart what
+	// each node adds to it, up to half a heartbeat: every heartbeat is a hint to all
+	// others, and a look reads the records of all.
 	lookPause = 100 * time.Millisecond
+	lookPart  = 10 * time.Millisecond
 	// moveParts is the part of all shards that the leader moves with each heartbeat to
 	// balance them: a node that comes gets its shards within seconds, and not all at
 	// once.
@@ -272,6 +275,7 @@ func (m *Member) run(ctx context.Context) {
 	defer beat.Stop()
 	look := time.NewTimer(0)
 	defer look.Stop()
+	pause := lookPause
 	for last := time.Now(); ; {
 		select {
 		case <-beat.C:
@@ -279,10 +283,12 @@ func (m *Member) run(ctx context.Context) {
 		case <-m.nudge:
 			m.beat(ctx)
 		case <-changed: // mostly the heartbeat of another
-			look.Reset(lookPause - time.Since(last))
+			look.Reset(pause - time.Since(last))
 		case <-look.C:
 			last = time.Now()
-			look.Reset(m.look(ctx))
+			next, nodes := m.look(ctx)
+			pause = min(lookPause+time.Duration(nodes)*lookPart, m.o.Heartbeat/2)
+			look.Reset(next)
 		case <-ctx.Done():
 			return
 		}
@@ -329,8 +335,8 @@ func (m *Member) record(now time.Time) []byte {
 }
 
 // look takes and hands over shards as the members are now, and returns when to
-// look again: before the next of them would be dead.
-func (m *Member) look(ctx context.Context) time.Duration {
+// look again: before the next of them would be dead; and how many nodes there are.
+func (m *Member) look(ctx context.Context) (next time.Duration, seen int) {
 	ctx, cancel := context.WithTimeout(ctx, m.o.DeadAfter)
 	defer cancel()
 	c, err := m.o.Store.Cluster(ctx)
@@ -338,9 +344,10 @@ func (m *Member) look(ctx context.Context) time.Duration {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.tell(ctx, "the look at the other nodes", err)
-		return m.o.Heartbeat
+		return m.o.Heartbeat, 0
 	}
-	nodes, next := m.parseAll(ctx, c), m.o.Heartbeat
+	nodes := m.parseAll(ctx, c)
+	next = m.o.Heartbeat
 	var members []Node
 	for i := range nodes {
 		n := &nodes[i]
@@ -356,7 +363,7 @@ func (m *Member) look(ctx context.Context) time.Duration {
 	}
 	m.o.Dispatcher.Living(m.living(c))
 	m.serve(ctx, members, decodePlacement(c.Placement))
-	return max(next, lookPause/10)
+	return max(next, lookPause/10), len(nodes)
 }
 
 func (m *Member) setDrains(ctx context.Context, on bool) {

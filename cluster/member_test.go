@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -134,6 +135,12 @@ type nodeStore struct {
 	*store.Store
 	crashed atomic.Bool
 	written atomic.Int64 // how many placements it was asked to write
+	looks   atomic.Int64 // how often it was read who there is
+}
+
+func (s *nodeStore) Cluster(ctx context.Context) (store.Cluster, error) {
+	s.looks.Add(1)
+	return s.Store.Cluster(ctx)
 }
 
 func (s *nodeStore) PutPlacement(ctx context.Context, l store.Leader, placement []byte) error {
@@ -255,6 +262,33 @@ func TestMembersShareTheShards(t *testing.T) {
 		}
 		if nodes, err := a.Nodes(t.Context()); err != nil || len(nodes) != 0 {
 			t.Errorf("at the end: %+v, %v", nodes, err)
+		}
+	})
+}
+
+// Every heartbeat is a hint to all others, and each look reads the records of all: with
+// many nodes there are fewer looks for it.
+func TestManyMembersLookLessOften(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const n, seconds = 40, 20
+		s, l := store.New(model.New(64, nil)), new(lock)
+		var members []*member
+		for i := range n {
+			members = append(members, join(s, l, fmt.Sprintf("m%d", i)))
+			time.Sleep(DefaultHeartbeat / n)
+		}
+		time.Sleep(20 * time.Second)
+		before := members[0].store.looks.Load()
+		time.Sleep(seconds * time.Second)
+		if looks := members[0].store.looks.Load() - before; looks > 3*seconds {
+			t.Errorf("%d looks in %d seconds", looks, seconds)
+		}
+		if !slices.Equal(each(members...), upTo(64)) {
+			t.Errorf("served: %v", each(members...))
+		}
+		for _, m := range members {
+			m.Stop(t.Context())
 		}
 	})
 }
