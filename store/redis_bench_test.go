@@ -142,7 +142,7 @@ func benchRedisCycle(b *testing.B, server *redistest.Server, part string, size i
 type info struct {
 	cpu               time.Duration
 	commands, in, out float64
-	request, answer   float64
+	answer            float64 // the bytes of what it said
 }
 
 func readInfo(b *testing.B, server *redistest.Server) (i info) {
