@@ -44,6 +44,10 @@ test-cluster: ## run the tests of several nodes on one store, in their long form
 	@tools/need-redis.sh
 	go test -timeout 20m -count=1 $(TESTFLAGS) ./test/cluster
 
+.PHONY: test-schedules
+test-schedules: ## walk over every minute of seven years in thirteen zones
+	go test -timeout 60m -count=1 $(TESTFLAGS) ./scheduler -run '^TestAgainstEveryMinute$$' -years
+
 .PHONY: sim
 sim: ## run the simulator of the shard state machine over SEEDS seeds
 	go test ./dispatcher -run '^TestSimulation$$' -count=1 -timeout 30m -seeds=$(SEEDS) $(TESTFLAGS)
