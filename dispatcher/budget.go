@@ -14,7 +14,7 @@ type budget struct {
 }
 
 // ownPart is which part of the budget is divided among the shards for good.
-const ownPart = 4
+const ownPart = 2
 
 func (b *budget) init(total, shards int) {
 	b.total = int64(total)

@@ -115,7 +115,7 @@ func New(o Options) *Dispatcher {
 	}
 	d.limits.QueueInFlight = max(1, o.MaxInFlight/2)
 	d.window.init(o.WindowBytes, o.Store.Shards())
-	d.limits.WindowBytes = d.window.allow(0)
+	d.limits.WindowBytes, d.limits.EvenBytes = d.window.allow(0), o.WindowBytes/o.Store.Shards()
 	d.limits.Lease = d.lease
 	rand.Read(d.nonce[:])
 	d.node = cmp.Or(o.Node, hex.EncodeToString(d.nonce[:]))

@@ -41,6 +41,8 @@ type fixture struct {
 	dropped []*store.Entry
 	steps   int
 	reads   int
+
+	together []int // how many lanes were read at once
 }
 
 func (f *fixture) Take(store.Lane, *store.Entry) bool { return !f.refuse }
@@ -205,6 +207,9 @@ func (f *fixture) carry(out *effects) (events []event) {
 }
 
 func (f *fixture) read(out *effects) (events []event) {
+	if len(out.ReadLanes) > 0 {
+		f.together = append(f.together, len(out.ReadLanes))
+	}
 	for _, r := range slices.Concat(out.ReadKeys, out.ReadLanes) {
 		events = append(events, f.readLane(r))
 	}

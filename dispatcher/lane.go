@@ -18,6 +18,7 @@ type lane struct {
 	parked   int               // those of parked keys
 	held     int               // suspects
 	more     bool              // the store may have entries that are not in the window, of keys that are not behind
+	backlog  int               // where it is in machine.backlogs, while more is true
 	newcomer bool              // among them, perhaps, of keys that have none in the window
 	urgent   bool              // one has come that no read has found yet
 	asked    bool              // in machine.refill, or being read

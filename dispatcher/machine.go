@@ -18,6 +18,10 @@ type limits struct {
 	// node's other shards use (see windowed).
 	WindowJobs  int
 	WindowBytes int
+	// EvenBytes is what WindowBytes is at least where all of the node's shards have a
+	// backlog: lanes share that, so that the parts of many do not change while they
+	// are read.
+	EvenBytes int
 	// QueueInFlight bounds the pushes in flight of one queue; 0 means that only
 	// its configuration does.
 	QueueInFlight int
@@ -34,7 +38,7 @@ type limits struct {
 
 // defaultLimits suit a node that owns 64 shards with a window of 128 MiB.
 func defaultLimits() limits {
-	return limits{WindowJobs: 16384, WindowBytes: 2 << 20, QueueInFlight: DefaultMaxInFlight / 2, Claims: 512, Timers: 512, SweepEvery: time.Minute, Lease: DefaultLease}
+	return limits{WindowJobs: 16384, WindowBytes: 2 << 20, EvenBytes: 2 << 20, QueueInFlight: DefaultMaxInFlight / 2, Claims: 512, Timers: 512, SweepEvery: time.Minute, Lease: DefaultLease}
 }
 
 // machine is the state of one shard: pure, stepped by its loop alone.
@@ -52,7 +56,7 @@ type machine struct {
 	health   map[string]*health // by worker
 	runnable fifo[*queue]       // queues that may have something to claim
 	refill   []*lane            // lanes to be read
-	backlogs int                // lanes of which the store may have more
+	backlogs []*lane            // of which the store may have more
 	suspects []*item            // ready jobs that may be what killed a node
 	claims   map[uint64]int
 
@@ -287,6 +291,7 @@ func (m *machine) askRefill() {
 	if len(m.refill) == 0 {
 		return
 	}
+	m.joinRefill()
 	jobs := (m.limits.WindowJobs - m.ready) / len(m.refill)
 	bytes := (m.limits.WindowBytes - m.bytes) / len(m.refill)
 	for _, l := range m.refill {

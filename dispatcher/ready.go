@@ -150,12 +150,40 @@ func (m *machine) room(l *lane, jobs, bytes int) int {
 func (m *machine) setMore(l *lane, more bool) {
 	switch {
 	case more && !l.more:
-		m.backlogs++
+		l.backlog = len(m.backlogs)
+		m.backlogs = append(m.backlogs, l)
 	case !more && l.more:
-		m.backlogs--
+		end := len(m.backlogs) - 1
+		last := m.backlogs[end]
+		m.backlogs[l.backlog], last.backlog = last, l.backlog
+		m.backlogs[end] = nil
+		m.backlogs = m.backlogs[:end]
 	}
 	l.more = more
 }
+
+// joinRefill has the lanes that will run low soon read together with those that
+// do, where lanes are many and the part of each is small: what stands at their
+// heads came at about the same time, and lies together in the store.
+func (m *machine) joinRefill() {
+	share := m.share()
+	if len(m.backlogs) < minTogether || share > maxTogether {
+		return
+	}
+	for _, l := range m.backlogs {
+		if !l.asked && l.queue.serves(l) && l.n+l.held < (3*min(l.queue.laneRoom(), share)+3)/4 {
+			l.asked = true
+			m.refill = append(m.refill, l)
+		}
+	}
+}
+
+// With at least minTogether lanes that have a backlog, of which each may have at
+// most maxTogether ready jobs, lanes are read together.
+const (
+	minTogether = 8
+	maxTogether = 128
+)
 
 // minRead is how many jobs a read for the sake of keys that have none in the window
 // must have room for.
@@ -169,11 +197,14 @@ const minShare = 4
 // that, and not whenever one of its jobs is pushed: to read one job costs as much
 // as to read ten.
 func (m *machine) share() int {
-	size := entryCost
+	size, bytes := entryCost, m.limits.WindowBytes
 	if m.ready > 0 {
 		size = m.bytes / m.ready
 	}
-	return max(minShare, min(m.limits.WindowJobs, m.limits.WindowBytes/size)/max(m.backlogs, 1))
+	if len(m.backlogs) >= minTogether {
+		bytes = m.limits.EvenBytes
+	}
+	return max(minShare, min(m.limits.WindowJobs, bytes/size)/max(len(m.backlogs), 1))
 }
 
 // space is how many more entries the lane may have in the window, whatever the

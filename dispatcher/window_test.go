@@ -280,6 +280,42 @@ func TestWindowIsBounded(t *testing.T) {
 	}
 }
 
+// TestManyLanesAreReadTogether: what stands at the heads of many lanes lies together
+// in the store, so that one that runs low is read with those that soon will.
+func TestManyLanesAreReadTogether(t *testing.T) {
+	t.Parallel()
+	const queues, jobs = 12, 60
+	c := config("w")
+	c.Workers[0].Queues = nil
+	for i := range queues {
+		c.Workers[0].Queues = append(c.Workers[0].Queues, fmt.Sprintf("q%d", i))
+	}
+	l := defaultLimits()
+	l.WindowJobs = 10 * queues
+	f := newFixtureOf(t, c, l)
+	f.step(recovered{})
+	f.slots = 0
+	for range jobs {
+		for _, name := range c.Workers[0].Queues {
+			f.arrive(f.entry(func(j *job.Job) { j.Queue = name }))
+		}
+	}
+	f.slots, f.together = queues, nil
+	f.step(granted{})
+	for range queues * jobs {
+		f.rest()
+		f.answered(succeeded)
+	}
+	lanes := 0
+	for _, n := range f.together {
+		lanes += n
+	}
+	if lanes == 0 || lanes < queues/2*len(f.together) {
+		t.Errorf("%d lanes were read in %d reads: %v", lanes, len(f.together), f.together)
+	}
+	f.empty()
+}
+
 // TestLaneHoldsOneJobWhateverItsSize: a full window of another queue, or a job
 // greater than the window, stops no lane.
 func TestLaneHoldsOneJobWhateverItsSize(t *testing.T) {
