@@ -180,8 +180,11 @@ type effects struct {
 	// Commit is to be made durable, and answered with committed; never two at a
 	// time.
 	Commit *store.Commit
-	Push   []pushOrder
-	Abort  []attemptKey
+	// Deliver says that the outbox may have entries. It is carried out beside all else
+	// and not answered: what is delivered arrives as enqueued.
+	Deliver bool
+	Push    []pushOrder
+	Abort   []attemptKey
 	// Settled are jobs whose terminal status has become durable.
 	Settled []*job.Job
 	// Trimmed are jobs that retention has removed, now that it is durable.

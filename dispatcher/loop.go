@@ -38,7 +38,8 @@ type loop struct {
 	held     int // what the machine held after the last turn, in bytes
 	commits  chan *store.Commit
 	outcomes chan error
-	lost     chan error // why the lease cannot be renewed
+	outbox   chan struct{} // has a value while it may have entries
+	lost     chan error    // why the lease cannot be renewed
 	telling  chan shardLive
 	polled   bool // by the poll for what others have written: it is time to tell them, too
 }
@@ -123,6 +124,8 @@ func (l *loop) serve(ctx context.Context, ready func()) error {
 	l.telling = make(chan shardLive, 1)
 	aside.Go(func() { l.publishAll(renewing) })
 	defer aside.Wait()
+	l.outbox = make(chan struct{}, 1)
+	aside.Go(func() { l.deliverAll(renewing) })
 	defer close(l.telling)
 	defer close(l.commits)
 	defer stopRenewing()
@@ -366,6 +369,12 @@ func (l *loop) carry(ctx context.Context, out *effects, events []event, now time
 	if out.Commit != nil {
 		l.d.totals.commits.Add(1)
 		l.commits <- out.Commit
+	}
+	if out.Deliver {
+		select {
+		case l.outbox <- struct{}{}:
+		default: // it has not begun with what it was told before
+		}
 	}
 	return l.read(ctx, out, events, now)
 }

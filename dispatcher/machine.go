@@ -412,6 +412,7 @@ func (m *machine) onCommitted(now time.Time) {
 		m.grow(store.LaneOf(e.Job))
 	}
 	m.out.Settled = append(m.out.Settled, c.settled...)
+	m.out.Deliver = m.out.Deliver || len(c.commit.Send) > 0
 	m.handed = m.handed || c.commit.HandOver != nil && m.handOver != ""
 	*c = inCommit{}
 }

@@ -265,10 +265,12 @@ func (m *machine) unclaim(it *item) {
 }
 
 // onRecovered books the attempts that died with the shard's last owner, waits for
-// those that were handed over, and finds the lanes that have jobs.
+// those that were handed over, and finds the lanes that have jobs and what is still
+// to be delivered.
 func (m *machine) onRecovered(now time.Time, ev recovered) {
 	m.started = true
 	m.nextDue, m.inbox, m.began = now, true, now
+	m.out.Deliver = true // what the last owner did not
 	m.recoverLimits(ev.Limits, now)
 	for i := range ev.Claims {
 		c := &ev.Claims[i]

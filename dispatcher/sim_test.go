@@ -73,15 +73,16 @@ type sim struct {
 	cfg   *Config
 	life  byte
 
-	owner   *store.Owner
-	m       *machine
-	events  []event
-	commit  *store.Commit
-	applied bool // the commit is in the store, but the machine does not know it yet
-	silent  bool // the commit may be in the store, which gave no answer
-	wake    time.Time
-	slots   int // used
-	limit   int
+	owner      *store.Owner
+	m          *machine
+	events     []event
+	commit     *store.Commit
+	applied    bool // the commit is in the store, but the machine does not know it yet
+	delivering bool // the outbox may have entries
+	silent     bool // the commit may be in the store, which gave no answer
+	wake       time.Time
+	slots      int // used
+	limit      int
 
 	known     map[job.ID]*simJob
 	ids       []job.ID
@@ -371,7 +372,7 @@ func (s *sim) start() {
 	s.must(err)
 	lanes, err := owner.Lanes(ctx)
 	s.must(err)
-	s.owner, s.commit, s.applied, s.silent, s.slots = owner, nil, false, false, 0
+	s.owner, s.commit, s.applied, s.silent, s.slots, s.delivering = owner, nil, false, false, 0, false
 	l := limits{WindowJobs: 1 + s.rng.IntN(40), WindowBytes: 1 << (10 + s.rng.IntN(8)), Claims: 1 + s.rng.IntN(8), Timers: 1 + s.rng.IntN(8), SweepEvery: time.Minute, Lease: simLease, QueueInFlight: s.rng.IntN(4)}
 	s.m = newMachine(s.cfg, l, owner.NextCommit(), owner.Epoch(), owner)
 	s.events, s.node, s.young, s.began = nil, fmt.Sprint("n", s.life), true, s.now
@@ -412,6 +413,9 @@ func (s *sim) act() {
 	}
 	if s.chance(2) {
 		s.step()
+	}
+	if s.chance(3) {
+		s.deliver()
 	}
 }
 
@@ -596,6 +600,7 @@ func (s *sim) finishCommit() {
 		s.eng.Fail, s.eng.Ambiguous = nil, nil
 		if s.silent {
 			s.bookLocks(s.commit)
+			s.bookSent()
 		}
 		if errors.Is(err, store.ErrUnavailable) {
 			return // tried again later
@@ -614,6 +619,7 @@ func (s *sim) finishCommit() {
 // booked notes what a durable commit settled and deleted.
 func (s *sim) booked() {
 	s.bookLocks(s.commit)
+	s.bookSent()
 	for _, j := range s.commit.Replace {
 		s.takeTurn(j)
 		s.known[j.ID].late = true
@@ -973,7 +979,9 @@ func (s *sim) carry(out *effects) (events []event) {
 	for i := range out.Push {
 		s.checkPush(out.Push[i])
 	}
+	s.delivering = s.delivering || out.Deliver
 	if out.Commit != nil {
+		s.send(out.Commit)
 		s.checkCommit(out.Commit)
 		s.checkTrims(out.Commit)
 	}
@@ -1169,8 +1177,9 @@ func (s *sim) heal() {
 		s.finishCommit()
 		s.lookAgain()
 		s.answer()
+		s.deliver()
 		s.step()
-		if s.commit == nil && !s.answers() && len(s.events) == 0 {
+		if s.commit == nil && !s.delivering && !s.answers() && len(s.events) == 0 {
 			if s.allEnded() && s.m.lookDue.IsZero() && len(s.m.ghosts) == 0 { // a job that was cancelled may still be waited for
 				s.checkEnd()
 				s.runOut()
