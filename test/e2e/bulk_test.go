@@ -74,9 +74,9 @@ func until(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(time.Minute); !so(); <-tick.C {
+	for end := time.Now().Add(3 * time.Minute); !so(); <-tick.C {
 		if time.Now().After(end) {
-			t.Fatalf("after a minute it is not so that %s", what)
+			t.Fatalf("after three minutes it is not so that %s", what)
 		}
 	}
 }
