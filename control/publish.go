@@ -25,8 +25,8 @@ type publication struct {
 }
 
 // publish returns once all that was live at its call has been handed to the
-// dispatcher. Where the store cannot tell the time, or ctx ends before, the keeper
-// tries again.
+// dispatcher, or when ctx ends: then it is handed over all the same. Where the store
+// cannot tell the time, the keeper tries again.
 func (c *Control) publish(ctx context.Context) (dispatcher.Config, error) {
 	p := &c.publisher
 	p.mu.Lock()
