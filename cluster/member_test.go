@@ -281,7 +281,9 @@ func TestManyMembersLookLessOften(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		before := members[0].store.looks.Load()
 		time.Sleep(seconds * time.Second)
-		if looks := members[0].store.looks.Load() - before; looks > 3*seconds {
+		// Every half heartbeat as a member and every heartbeat as the leader, and one of
+		// each at the borders of the span.
+		if looks := members[0].store.looks.Load() - before; looks > 3*seconds+2 {
 			t.Errorf("%d looks in %d seconds", looks, seconds)
 		}
 		if !slices.Equal(each(members...), upTo(64)) {
