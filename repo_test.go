@@ -42,7 +42,7 @@ var mayImport = map[string][]string{
 	"store/engine":  {"store/engine", "store/engine/model"}, // bytes only: no job
 	"store":         {"store/engine", "job"},
 	"store/sealed":  {"store"},
-	"dispatcher":    {"store", "store/engine", "webhook/...", "job"}, // the contract, never an engine
+	"dispatcher":    {"scheduler", "store", "store/engine", "webhook/...", "job"}, // the contract, never an engine
 	"observability": {"store/engine", "job"},                         // the contract, which it meters
 	"cluster":       {"store", "job"},
 	"control":       {"cluster", "dispatcher", "scheduler", "store", "store/engine", "webhook/...", "job", "observability"},

@@ -15,6 +15,10 @@ func (m *machine) onInboxRead(now time.Time, ev inboxRead) {
 	m.inbox = ev.More
 	for i := range ev.Commands {
 		c := &ev.Commands[i]
+		if c.Name != "" {
+			m.onTriggered(now, c)
+			continue
+		}
 		m.next.Consumed = append(m.next.Consumed, c.Seq)
 		switch it := m.jobs[c.ID]; {
 		case c.Kind == store.CommandReport:

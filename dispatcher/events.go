@@ -191,6 +191,9 @@ type effects struct {
 	Trimmed []trimmed
 	// Gone are workers that answered 410 and are to be paused.
 	Gone []string
+	// Fired are how late schedules fired, Missed and Skipped how many slots did not.
+	Fired           []time.Duration
+	Missed, Skipped int
 	// Lost counts attempts that were booked as lost, since their nodes died.
 	Lost int
 	// Failing are workers that have had no success for so long that they are to be
@@ -217,6 +220,6 @@ func (e *effects) reset() {
 	*e = effects{
 		ReadKeys: e.ReadKeys[:0], ReadLanes: e.ReadLanes[:0], ReadHeads: e.ReadHeads[:0], Push: e.Push[:0], Abort: e.Abort[:0],
 		Settled: e.Settled[:0], Gone: e.Gone[:0], Trimmed: e.Trimmed[:0],
-		Failing: e.Failing[:0], Circuits: e.Circuits[:0],
+		Failing: e.Failing[:0], Circuits: e.Circuits[:0], Fired: e.Fired[:0],
 	}
 }

@@ -48,6 +48,7 @@ type fixture struct {
 func (f *fixture) Take(store.Lane, *store.Entry) bool { return !f.refuse }
 func (f *fixture) Grew(store.Lane)                    {}
 func (f *fixture) SetTimer(time.Time)                 {}
+func (f *fixture) ShardOf(string) int                 { return 0 }
 
 // ReleaseTime is a day after the job's end, where it has an idempotency key.
 func (f *fixture) ReleaseTime(j *job.Job) (at time.Time) {

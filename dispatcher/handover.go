@@ -31,6 +31,7 @@ func (m *machine) planHandOver(now time.Time) {
 	if !m.handed && m.inFlight > 0 && !m.callsOff() {
 		m.listPushes()
 	}
+	m.moveSchedules(now)
 	m.writeLimits(now)
 	m.commit()
 	m.looked, m.asked = false, false

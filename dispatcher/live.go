@@ -29,6 +29,12 @@ type Totals struct {
 	// TrimmedByAge and TrimmedByBytes count the jobs that retention has removed,
 	// by status.
 	TrimmedByAge, TrimmedByBytes map[job.Status]int64
+	// Fired, Missed and Skipped count the slots of schedules, by what became of them.
+	// Lateness counts those that fired by how late, in seconds, cumulated up to each
+	// bound; LatenessSum is the sum.
+	Fired, Missed, Skipped int64
+	Lateness               map[float64]uint64
+	LatenessSum            float64
 	// Owned counts the shards that are served.
 	Owned int
 	// InFlight counts pushes, WindowJobs and WindowBytes what is ready in memory.
@@ -46,6 +52,8 @@ type totals struct {
 	settled                [8]atomic.Int64
 	trimmedByAge           [8]atomic.Int64
 	trimmedByBytes         [8]atomic.Int64
+	missed, skipped        atomic.Int64
+	lateness               lateness
 }
 
 func (t *totals) outcome(o job.Outcome) { t.attempts[o&7].Add(1) }
@@ -66,6 +74,8 @@ func (d *Dispatcher) Totals() Totals {
 		t.Settled[s] = d.totals.settled[s].Load()
 		t.TrimmedByAge[s], t.TrimmedByBytes[s] = d.totals.trimmedByAge[s].Load(), d.totals.trimmedByBytes[s].Load()
 	}
+	t.Missed, t.Skipped = d.totals.missed.Load(), d.totals.skipped.Load()
+	t.Fired, t.LatenessSum, t.Lateness = d.totals.lateness.read()
 	var mu sync.Mutex
 	d.each(func(m *machine) {
 		mu.Lock()

@@ -344,6 +344,11 @@ func (l *loop) carry(ctx context.Context, out *effects, events []event, now time
 		l.push(&out.Push[i])
 	}
 	l.d.totals.lost.Add(int64(out.Lost))
+	l.d.totals.missed.Add(int64(out.Missed))
+	l.d.totals.skipped.Add(int64(out.Skipped))
+	for _, late := range out.Fired {
+		l.d.totals.lateness.add(late)
+	}
 	for _, j := range out.Settled {
 		l.d.totals.settled[j.Status].Add(1)
 		l.d.watchers.settled(j.ID)
@@ -431,8 +436,8 @@ func (l *loop) read(ctx context.Context, out *effects, events []event, now time.
 	}
 	if out.ReadInbox > 0 {
 		if err := l.patiently(ctx, func() error {
-			commands, err := l.owner.ReadInbox(ctx, out.ReadInbox)
-			events = appended(events, err, inboxRead{commands, len(commands) == out.ReadInbox})
+			commands, more, err := l.owner.ReadInbox(ctx, out.ReadInbox)
+			events = appended(events, err, inboxRead{commands, more})
 			return err
 		}); err != nil {
 			return nil, fmt.Errorf("read inbox: %w", err)

@@ -81,6 +81,7 @@ type machine struct {
 	strolling   []*queue  // their walks pause
 	walkAt      time.Time // until then
 	ghosts      []ghost
+	schedules   schedules
 	sweepAt     time.Time // when queues are to be swept again
 	rules       *store.RetentionRules
 	trimAt      time.Time // when it is to be asked for finished jobs that are kept no longer
@@ -137,6 +138,7 @@ type feed interface {
 	Drop(*store.Entry)
 	SetTimer(time.Time)
 	ReleaseTime(*job.Job) time.Time
+	ShardOf(queue string) int
 }
 
 // newMachine returns the machine of a shard whose next commit has that number.
@@ -254,6 +256,7 @@ func (m *machine) plan(now time.Time) {
 	}
 	m.claimReady(now)
 	m.promoteRest()
+	m.moveSchedules(now)
 	m.giveBack()
 	m.writeLimits(now)
 	m.commit()
@@ -341,7 +344,7 @@ func (m *machine) askSlots(now time.Time) bool {
 // holdCommit reports whether the next commit waits for more attempts to end.
 // Commands and due timers do not wait.
 func (m *machine) holdCommit(now time.Time) bool {
-	if m.drain || len(m.next.Consumed)+len(m.next.TimersDone)+len(m.due) > 0 {
+	if m.drain || len(m.next.Consumed)+len(m.next.TimersDone)+len(m.due)+len(m.schedules.moved) > 0 {
 		return false
 	}
 	ended := len(m.next.Settle)
@@ -412,7 +415,8 @@ func (m *machine) onCommitted(now time.Time) {
 		m.grow(store.LaneOf(e.Job))
 	}
 	m.out.Settled = append(m.out.Settled, c.settled...)
-	m.out.Deliver = m.out.Deliver || len(c.commit.Send) > 0
+	m.onFired(now, c.commit.Fire)
+	m.out.Deliver = m.out.Deliver || c.commit.Sends()
 	m.handed = m.handed || c.commit.HandOver != nil && m.handOver != ""
 	*c = inCommit{}
 }
@@ -499,7 +503,7 @@ func (m *machine) wake() {
 // quiet reports whether nothing is in flight, but for what was handed over, and
 // nothing waits to be written: a drained machine may be dropped.
 func (m *machine) quiet() bool {
-	return (m.inFlight == 0 || m.handed) && !m.current.busy && m.next.Empty()
+	return (m.inFlight == 0 || m.handed) && !m.current.busy && m.next.Empty() && len(m.schedules.moved) == 0
 }
 
 // forget drops what is known of a job.

@@ -87,6 +87,9 @@ func (l *loop) arrived(a store.Arrivals) {
 	if !a.NextDue.IsZero() {
 		events = append(events, timerSet{a.NextDue})
 	}
+	if a.Inbox {
+		events = append(events, inboxGrew{})
+	}
 	l.post(events...)
 }
 

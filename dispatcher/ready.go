@@ -370,6 +370,8 @@ func (m *machine) onTimersRead(now time.Time, ev timersRead) {
 		switch {
 		case t.Kind == store.TimerExpire:
 			m.expireFired(now, t)
+		case t.Kind == store.TimerFire:
+			m.fireDue(now, t)
 		case t.Kind == store.TimerRelease || t.Kind == store.TimerUnlock || t.Entry == nil:
 			m.next.TimersDone = append(m.next.TimersDone, *t)
 		case m.jobs[t.ID] == nil && t.Entry.Job.Ordered:

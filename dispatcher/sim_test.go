@@ -1016,9 +1016,9 @@ func (s *sim) carry(out *effects) (events []event) {
 		events = append(events, timersRead{timers, next})
 	}
 	if out.ReadInbox > 0 {
-		commands, err := s.owner.ReadInbox(ctx, out.ReadInbox)
+		commands, more, err := s.owner.ReadInbox(ctx, out.ReadInbox)
 		s.must(err)
-		events = append(events, inboxRead{commands, len(commands) == out.ReadInbox})
+		events = append(events, inboxRead{commands, more})
 	}
 	if out.Look {
 		lanes, again, err := s.owner.Look(ctx)
@@ -1260,7 +1260,7 @@ func (s *sim) checkEnd() {
 	if got != want {
 		s.fail("%d jobs are counted as terminal, %d are", got, want)
 	}
-	if commands, err := s.owner.ReadInbox(ctx, 100); err != nil || len(commands) > 0 {
+	if commands, _, err := s.owner.ReadInbox(ctx, 100); err != nil || len(commands) > 0 {
 		s.fail("the inbox holds %d commands at the end: %v", len(commands), err)
 	}
 	if claims, err := s.owner.Recover(ctx); err != nil || len(claims) > 0 {

@@ -43,6 +43,12 @@ type Job struct {
 	// Unique is set on a job that may hold the unique lock on its content. It is
 	// shared by copies of the Job, and never changed.
 	Unique *Unique
+	// Schedule is the name of the schedule that the job is a run of, ScheduledFor the
+	// slot that it is the run for: the nominal time. Both are empty of any other job.
+	Schedule     string
+	ScheduledFor time.Time
+	// Awaited says that its schedule is told of the job's end.
+	Awaited bool
 	// Ordered says that the jobs of its key run one after the other, in the order
 	// in which they were enqueued.
 	Ordered bool

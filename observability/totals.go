@@ -21,6 +21,9 @@ type Pushes struct {
 	CircuitsOpened               int64
 	Fenced                       int64
 	TrimmedByAge, TrimmedByBytes map[job.Status]int64
+	Fired, Missed, Skipped       int64
+	Lateness                     map[float64]uint64
+	LatenessSum                  float64
 	Owned                        int
 	InFlight                     int
 	WindowJobs                   int
@@ -59,6 +62,8 @@ var (
 	descAttempts    = describe("attempts_total", "Attempts that ended, by outcome.", "outcome")
 	descSettled     = describe("jobs_settled_total", "Jobs that became terminal, by status.", "status")
 	descTrimmed     = describe("jobs_trimmed_total", "Ended jobs that retention has removed, by status and by what was over: age or bytes.", "status", "reason")
+	descSlots       = describe("schedule_slots_total", "Slots of schedules, by what became of them: fired, missed (too late) or skipped (the last run had not ended).", "result")
+	descLateness    = describe("schedule_lateness_seconds", "How long after its time a schedule fired.")
 	descLost        = describe("attempts_recovered_total", "Attempts of dead nodes that were booked as lost here.")
 	descCircuits    = describe("circuits_opened_total", "Circuits of workers that were opened, since too many pushes failed.")
 	descFenced      = describe("fenced_commits_total", "Commits and renewals of leases that were refused, since another node has the shard.")
@@ -121,6 +126,10 @@ func collectPushes(out chan<- prometheus.Metric, t Pushes) {
 			counter(out, descTrimmed, float64(t.TrimmedByBytes[s]), s.String(), "bytes")
 		}
 	}
+	counter(out, descSlots, float64(t.Fired), "fired")
+	counter(out, descSlots, float64(t.Missed), "missed")
+	counter(out, descSlots, float64(t.Skipped), "skipped")
+	out <- prometheus.MustNewConstHistogram(descLateness, uint64(t.Fired), t.LatenessSum, t.Lateness)
 	counter(out, descLost, float64(t.Lost))
 	counter(out, descCommits, float64(t.Commits))
 	counter(out, descCircuits, float64(t.CircuitsOpened))

@@ -54,6 +54,10 @@ func (s *Store) admit(ctx context.Context, shard int, units []unit) (round, over
 	}
 	var full []*Full
 	for _, u := range units {
+		if u.n == 0 { // commands alone
+			round = append(round, u)
+			continue
+		}
 		first := u.first
 		for i := u.first; i < u.first+u.n; i++ {
 			f := waiting.take(&u.call.jobs[i])

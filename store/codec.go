@@ -103,6 +103,7 @@ func appendUncounted(b []byte, j *job.Job) []byte {
 	b = appendText(b, fieldIdempotencyKey, j.IdempotencyKey)
 	b = appendTurn(b, j)
 	b = appendUnique(b, j.Unique)
+	b = appendRun(b, j)
 	b = appendTime(b, fieldCreatedAt, j.CreatedAt)
 	b = appendTime(b, fieldRunAt, j.RunAt)
 	b = appendTime(b, fieldExpiresAt, j.ExpiresAt)
@@ -264,6 +265,8 @@ func decodeJobField(j *job.Job, f *fields) {
 		decodeTurn(j, f)
 	case fieldUnique:
 		decodeUnique(j, f)
+	case fieldRun:
+		decodeRun(j, f)
 	case fieldAttempts:
 		decodeAttempt(j, f)
 	default:

@@ -188,7 +188,7 @@ func TestBadRecords(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add(appendJob(nil, goldenJob()))
 	f.Add(appendClaim(nil, []ClaimEntry{{Entry: &Entry{Job: goldenJob()}, Attempt: 1, Worker: "w", Started: start, Deadline: start}}))
-	f.Add(appendCommand(nil, Command{Kind: CommandCancel, At: start}))
+	f.Add(appendCommand(nil, &Command{Kind: CommandCancel, At: start}))
 	f.Add(appendDocument(nil, &Document{Version: 1, Data: []byte("{}")}))
 	f.Add(appendLaneTag(nil, tagOf(goldenJob())))
 	f.Add(appendResult(nil, 1, "text/plain", []byte("x")))
@@ -242,7 +242,7 @@ func TestValuesRoundTrip(t *testing.T) {
 			t.Fatalf("result %d %q %q, %v", attempt, contentType, body, err)
 		}
 		c := Command{Kind: CommandRetry, ID: j.ID, At: j.CreatedAt, Incarnation: j.Incarnation, Attempt: j.Attempt, Report: []byte(j.URL)}
-		if got, err := parseCommand(appendCommand(nil, c)); err != nil || !cmp.Equal(got, c, cmpopts.EquateEmpty()) {
+		if got, err := parseCommand(appendCommand(nil, &c)); err != nil || !cmp.Equal(got, c, cmpopts.EquateEmpty()) {
 			t.Fatalf("command %+v, %v", got, err)
 		}
 	})

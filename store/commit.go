@@ -18,6 +18,9 @@ type pendingCommit struct {
 	stale  []*staleSpan
 	turns  [][]byte // stale entries of ordered jobs
 	main   int      // the index of the group with the promotions
+	sent   uint32   // entries of the outbox so far
+	// firings is the index of the group of the first firing; the others follow it.
+	firings int
 }
 
 // Commit carries out a commit: all of it or nothing, durable on return.
@@ -103,7 +106,10 @@ func (o *Owner) encode(ctx context.Context, p *pendingCommit) error {
 			o.timers.put(first)
 		}
 	}
-	if err := o.putOutgoing(b, p.number, c.Send); err != nil {
+	if err := o.putOutgoing(p, c.Send...); err != nil {
+		return err
+	}
+	if err := o.tellSchedules(p); err != nil {
 		return err
 	}
 	if err := b.putLimits(c.Limits); err != nil {
@@ -128,7 +134,7 @@ func (o *Owner) encode(ctx context.Context, p *pendingCommit) error {
 		b.closeGroup()
 	}
 	b.encodeLocks(c, gone)
-	return nil
+	return o.encodeFirings(p)
 }
 
 func (b *batch) deleteNumber(space byte, n uint64) {
@@ -270,6 +276,9 @@ func (o *Owner) applied(p *pendingCommit, result engine.Result) {
 	}
 	t.mu.Unlock()
 	t.staleRemoved(p.stale)
+	for i := range p.commit.Fire {
+		p.commit.Fire[i].Applied = !result.Repeated && !result.Groups[p.firings+i].Skipped
+	}
 	firstSeq := uint64(0)
 	if !result.Repeated {
 		firstSeq = result.Groups[p.main].FirstSeq

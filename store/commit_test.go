@@ -82,7 +82,7 @@ func TestRedrive(t *testing.T) {
 	f.commit(&Commit{Settle: []Settle{{Job: dead, Was: e.Standing()}}, ClaimsDone: []uint64{claim}})
 	_, err := f.Send(ctx(), Command{Kind: CommandRetry, ID: dead.ID})
 	f.check(err)
-	commands, err := f.owner.ReadInbox(ctx(), 10)
+	commands, _, err := f.owner.ReadInbox(ctx(), 10)
 	f.check(err)
 	if len(commands) != 1 || commands[0].Kind != CommandRetry || commands[0].Entry.Place != Nowhere || !commands[0].At.Equal(start) {
 		t.Fatalf("commands %+v", commands)
@@ -114,7 +114,7 @@ func TestSendAll(t *testing.T) {
 	if last != first+2 {
 		t.Errorf("the last of two commands after number %d has number %d", first, last)
 	}
-	commands, err := f.owner.ReadInbox(ctx(), 10)
+	commands, _, err := f.owner.ReadInbox(ctx(), 10)
 	f.check(err)
 	var got []Command
 	for _, c := range commands {
@@ -274,7 +274,7 @@ func TestHandOver(t *testing.T) {
 		report := Command{Kind: CommandReport, ID: e2.Job.ID, Attempt: 1, Report: []byte("x")}
 		_, err = f.Send(ctx(), report)
 		f.check(err)
-		commands, err := f.owner.ReadInbox(ctx(), 10)
+		commands, _, err := f.owner.ReadInbox(ctx(), 10)
 		f.check(err)
 		if len(commands) != 1 || commands[0].Kind != CommandReport || commands[0].Attempt != 1 || string(commands[0].Report) != "x" {
 			t.Errorf("the report: %+v", commands)

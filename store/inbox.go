@@ -39,7 +39,7 @@ func (s *Store) SendAll(ctx context.Context, shard int, commands []Command) (las
 			return 0, fmt.Errorf("store: send to shard %d: %w: a report of %d bytes", shard, ErrInvalid, len(c.Report))
 		}
 		c.At = at
-		stamped[i] = engine.Entry{Key: key, Value: appendCommand(nil, c)}
+		stamped[i] = engine.Entry{Key: key, Value: appendCommand(nil, &c)}
 	}
 	result, err := s.engine.Apply(ctx, shard, &engine.Batch{Groups: []engine.Group{{Stamped: stamped}}})
 	if err != nil {
@@ -60,40 +60,46 @@ func (s *Store) InboxPending(ctx context.Context, shard int, seq uint64) (bool, 
 // ReadInbox returns the oldest commands, up to limit, with their jobs as they
 // stand. An entry's Place is InTimers where the job's timer is there, else
 // InLane for a waiting job, and Nowhere for a terminal one: whether the job is
-// being pushed the owner itself knows.
-func (o *Owner) ReadInbox(ctx context.Context, limit int) ([]Command, error) {
+// being pushed the owner itself knows. more says that there may be others.
+func (o *Owner) ReadInbox(ctx context.Context, limit int) (commands []Command, more bool, err error) {
 	// Numbers only rise, so nothing appears below what was the oldest once: the
 	// remains of all that was answered need not be walked over each time.
 	entries, err := o.store.engine.Scan(ctx, o.shard, engine.Range{
 		From: appendNumberKey(nil, spaceInbox, o.inbox.Load()), To: []byte{spaceInbox + 1}, Limit: limit,
 	})
 	if err != nil {
-		return nil, o.failed("read inbox", err)
+		return nil, false, o.failed("read inbox", err)
 	}
-	commands := make([]Command, len(entries))
+	commands = make([]Command, len(entries))
 	standing := make([]placed, len(entries))
 	for i, e := range entries {
 		c, err := parseCommand(e.Value)
 		if err != nil {
-			return nil, o.failed("read inbox", err)
+			return nil, false, o.failed("read inbox", err)
 		}
 		if c.Seq, err = parseNumber(e.Key); err != nil {
-			return nil, o.failed("read inbox", err)
+			return nil, false, o.failed("read inbox", err)
 		}
 		commands[i], standing[i].id = c, c.ID
 	}
+	n, err := o.loadAsked(ctx, commands)
+	if err != nil {
+		return nil, false, o.failed("read inbox", err)
+	}
+	more = n < len(commands) || n == limit
+	commands, standing = commands[:n], standing[:n]
 	if len(commands) > 0 {
 		o.inbox.Store(commands[0].Seq)
 	}
 	if err := o.place(ctx, standing); err != nil {
-		return nil, o.failed("read inbox", err)
+		return nil, false, o.failed("read inbox", err)
 	}
 	o.tracker.foundInInbox(commands)
 	for i := range commands {
 		commands[i].Entry = standing[i].entry
 	}
 	if err := o.findHeld(ctx, commands); err != nil {
-		return nil, o.failed("read inbox", err)
+		return nil, false, o.failed("read inbox", err)
 	}
-	return commands, nil
+	return commands, more, nil
 }

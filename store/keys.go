@@ -39,6 +39,8 @@ import (
 //	x target epoch commit n       an entry of the outbox (outbox.go)
 //	y source                      the place of the last entry of that shard's outbox
 //	                              that was taken
+//	e name                        a schedule's record (schedule.go)
+//	h name 0 n                    the nth entry of a schedule's history
 //	D kind 0 name                 a document (shard 0 only)
 //	N id                          a node's record (shard 0 only)
 //	L                             what the owner tells of the shard
@@ -66,6 +68,8 @@ const (
 	spaceLimit       = 'f'
 	spaceOutbox      = 'x'
 	spaceTaken       = 'y'
+	spaceSchedule    = 'e'
+	spaceRun         = 'h'
 	spaceDocument    = 'D'
 	spaceNode        = 'N'
 	spaceLive        = 'L'

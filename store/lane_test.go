@@ -83,7 +83,7 @@ func TestTakeBesideOwnNumbers(t *testing.T) {
 		f.clock.advance(1000)
 		_, err := f.Send(ctx(), Command{Kind: CommandCancel, ID: target.ID}) // number 2
 		f.check(err)
-		if commands, err := f.owner.ReadInbox(ctx(), 10); err != nil || len(commands) != 1 || commands[0].Seq != 2 {
+		if commands, _, err := f.owner.ReadInbox(ctx(), 10); err != nil || len(commands) != 1 || commands[0].Seq != 2 {
 			t.Fatalf("inbox %+v, %v", commands, err)
 		}
 		timers, _, err := f.owner.ReadTimers(ctx(), f.clock.Now(), 10)

@@ -401,7 +401,7 @@ func (l *life) command(t *rapid.T) {
 func (l *life) inbox() {
 	l.offer() // what arrived is known before a command about it
 	for {
-		commands, err := l.owner.ReadInbox(ctx(), 1)
+		commands, _, err := l.owner.ReadInbox(ctx(), 1)
 		l.check(err)
 		if len(commands) == 0 {
 			return

@@ -47,7 +47,7 @@ func TestLook(t *testing.T) {
 
 		_, err := other.Send(ctx(), Command{Kind: CommandCancel, ID: job.MakeID(start, 0, [9]byte{})})
 		f.check(err)
-		commands, err := f.owner.ReadInbox(ctx(), 10)
+		commands, _, err := f.owner.ReadInbox(ctx(), 10)
 		f.check(err)
 		f.equal("commands", len(commands), 1)
 		look("a command that was read", nil, false)

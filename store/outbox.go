@@ -27,10 +27,20 @@ import (
 
 // Outgoing is a new job for the shard of its ID, this one or another: see NewJob. It
 // has no idempotency key, is not unique, and is stored whatever its queue's
-// backlog.
+// backlog. Where Command is set there is no job, and that is put into the inbox of
+// the shard of its ID; its At is set by the store.
 type Outgoing struct {
 	Job     *job.Job
 	Payload []byte
+	Command *Command
+}
+
+// shard returns where it goes.
+func (o *Outgoing) shard() int {
+	if o.Command != nil {
+		return o.Command.ID.Shard()
+	}
+	return o.Job.ID.Shard()
 }
 
 const (
@@ -55,9 +65,14 @@ const (
 	outgoingID protowire.Number = iota + 1
 	outgoingJob
 	outgoingPayload
+	outgoingCommand
 )
 
 func appendOutgoing(b []byte, o *Outgoing) []byte {
+	if o.Command != nil {
+		start := len(b)
+		return wrapMessage(appendCommand(b, o.Command), start, outgoingCommand)
+	}
 	b = appendBytes(b, outgoingID, o.Job.ID[:])
 	start := len(b)
 	b = wrapMessage(appendJob(b, o.Job), start, outgoingJob)
@@ -66,10 +81,12 @@ func appendOutgoing(b []byte, o *Outgoing) []byte {
 
 func parseOutgoing(data []byte) (o Outgoing, err error) {
 	var id job.ID
-	var record []byte
+	var record, command []byte
 	f := fields{rest: data}
 	for f.next() {
 		switch f.number {
+		case outgoingCommand:
+			command = f.bytes()
 		case outgoingID:
 			f.exactly(id[:])
 		case outgoingJob:
@@ -78,7 +95,13 @@ func parseOutgoing(data []byte) (o Outgoing, err error) {
 			o.Payload = f.bytes()
 		}
 	}
-	if f.err == nil {
+	switch {
+	case f.err != nil:
+	case command != nil:
+		var c Command
+		c, f.err = parseCommand(command)
+		o.Command = &c
+	default:
 		o.Job, f.err = decodeJob(id, record)
 	}
 	if f.err != nil {
@@ -87,26 +110,38 @@ func parseOutgoing(data []byte) (o Outgoing, err error) {
 	return o, nil
 }
 
-// putOutgoing writes the entries of a commit.
-func (o *Owner) putOutgoing(b *batch, number uint64, outgoing []Outgoing) error {
+// putOutgoing writes entries of a commit, behind those that were written before.
+func (o *Owner) putOutgoing(p *pendingCommit, outgoing ...Outgoing) error {
+	b := p.batch
 	for i := range outgoing {
 		out := &outgoing[i]
-		j := out.Job
-		switch {
-		case j.ID.Shard() >= o.store.Shards() || j.Status != job.Waiting || j.IdempotencyKey != "" || j.Unique != nil:
-			return fmt.Errorf("%w: outgoing job %s", ErrInvalid, j.ID)
-		case len(out.Payload) > maxOutgoing:
-			return fmt.Errorf("%w: outgoing payload of %d bytes", ErrInvalid, len(out.Payload))
+		if err := o.checkOutgoing(out); err != nil {
+			return err
 		}
 		start := len(b.buf)
-		b.buf = appendOutboxPrefix(b.buf, j.ID.Shard())
+		b.buf = appendOutboxPrefix(b.buf, out.shard())
 		b.buf = binary.BigEndian.AppendUint64(b.buf, o.fence.Epoch)
-		b.buf = binary.BigEndian.AppendUint64(b.buf, number)
-		b.buf = binary.BigEndian.AppendUint32(b.buf, uint32(i))
+		b.buf = binary.BigEndian.AppendUint64(b.buf, p.number)
+		b.buf = binary.BigEndian.AppendUint32(b.buf, p.sent)
+		p.sent++
 		key := b.since(start)
 		start = len(b.buf)
 		b.buf = appendOutgoing(b.buf, out)
 		b.put(key, b.since(start))
+	}
+	return nil
+}
+
+func (o *Owner) checkOutgoing(out *Outgoing) error {
+	switch j := out.Job; {
+	case out.shard() >= o.store.Shards():
+		return fmt.Errorf("%w: an outbox entry for shard %d", ErrInvalid, out.shard())
+	case out.Command != nil:
+		return nil
+	case j.Status != job.Waiting || j.IdempotencyKey != "" || j.Unique != nil:
+		return fmt.Errorf("%w: outgoing job %s", ErrInvalid, j.ID)
+	case len(out.Payload) > maxOutgoing:
+		return fmt.Errorf("%w: outgoing payload of %d bytes", ErrInvalid, len(out.Payload))
 	}
 	return nil
 }
@@ -195,6 +230,7 @@ func (o *Owner) offer(ctx context.Context, target int, entries []engine.Entry) (
 		return false, err
 	}
 	var jobs []NewJob
+	var commands []*Command
 	for _, e := range entries {
 		if bytes.Compare(e.Key[outboxKey-outboxPlace:], values[0]) <= 0 {
 			continue
@@ -203,36 +239,56 @@ func (o *Owner) offer(ctx context.Context, target int, entries []engine.Entry) (
 		if err != nil {
 			return false, err
 		}
+		if out.Command != nil {
+			out.Command.At = now
+			commands = append(commands, out.Command)
+			continue
+		}
 		if !out.Job.Due.After(now) {
 			out.Job.Due = time.Time{} // it was due on the way: no timer is put into the past
 		}
 		jobs = append(jobs, NewJob{Job: out.Job, Payload: out.Payload})
 	}
-	if len(jobs) == 0 {
+	if len(jobs)+len(commands) == 0 {
 		return true, nil
 	}
 	last := entries[len(entries)-1].Key[outboxKey-outboxPlace:]
-	call := newDelivery(jobs, engine.Guard{Key: key, Value: values[0]}, last)
+	call := newDelivery(jobs, commands, engine.Guard{Key: key, Value: values[0]}, last)
 	defer call.batch.free()
 	if err := o.store.submit(ctx, target, call); err != nil {
 		return false, err
 	}
+	if !call.overtaken && len(commands) > 0 {
+		o.store.announce(Arrivals{Shard: target, Inbox: true})
+	}
 	return !call.overtaken, nil
 }
 
-// newDelivery returns a call that stores all of the jobs, or none, where the key of
-// the guard is as it was, and sets that to last.
-func newDelivery(jobs []NewJob, guard engine.Guard, last []byte) *enqueueCall {
+// newDelivery returns a call that stores all of the jobs and commands, or none, where
+// the key of the guard is as it was, and sets that to last. The commands come behind
+// the jobs, whose places in their lanes are counted from the first.
+func newDelivery(jobs []NewJob, commands []*Command, guard engine.Guard, last []byte) *enqueueCall {
 	c := &enqueueCall{jobs: jobs, results: make([]Enqueued, len(jobs)), batch: newBatch(), turn: make(chan bool, 1)}
 	for i := range jobs {
 		c.batch.putNew(jobs[i].Job)
 		c.batch.put(c.batch.idKey(spacePayload, jobs[i].Job.ID), jobs[i].Payload)
 		c.size += len(jobs[i].Payload)
 	}
+	for _, command := range commands {
+		c.batch.putCommand(command)
+	}
 	c.batch.put(guard.Key, last)
 	c.batch.guards = []engine.Guard{guard}
 	c.units = []unit{{call: c, n: len(jobs), group: c.batch.closeGroup()}}
 	return c
+}
+
+// putCommand puts a command into the inbox.
+func (b *batch) putCommand(c *Command) {
+	start := len(b.buf)
+	b.buf = appendCommand(append(b.buf, spaceInbox), c)
+	entry := b.since(start)
+	b.stamped = append(b.stamped, engine.Entry{Key: entry[:1:1], Value: entry[1:]})
 }
 
 // overtakenBy reports whether a group was skipped since the target had taken what

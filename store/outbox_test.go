@@ -32,7 +32,7 @@ func (f *fixture) queuesOf() []string {
 
 func (f *fixture) outgoing(queue string) Outgoing {
 	nj := f.job(queue, nil)
-	return Outgoing{nj.Job, nj.Payload}
+	return Outgoing{Job: nj.Job, Payload: nj.Payload}
 }
 
 func (f *fixture) deliver(o *Owner, limit int) {
@@ -121,7 +121,7 @@ func TestOutboxDelayedJobs(t *testing.T) {
 		c := &Commit{}
 		for _, delay := range []time.Duration{time.Minute, time.Hour} {
 			nj := f.job(q, func(j *job.Job) { j.Due = j.CreatedAt.Add(delay) })
-			c.Send = append(c.Send, Outgoing{nj.Job, nj.Payload})
+			c.Send = append(c.Send, Outgoing{Job: nj.Job, Payload: nj.Payload})
 		}
 		f.commit(c)
 		f.clock.advance(2 * time.Minute)
@@ -147,7 +147,7 @@ func TestOutboxRefusesWhatItCannotDeliver(t *testing.T) {
 		"a unique job":         func(j *job.Job) { j.Unique = &job.Unique{} },
 	} {
 		nj := f.job("q", change)
-		if err := f.owner.Commit(ctx(), &Commit{Send: []Outgoing{{nj.Job, nj.Payload}}}); !errors.Is(err, ErrInvalid) {
+		if err := f.owner.Commit(ctx(), &Commit{Send: []Outgoing{{Job: nj.Job, Payload: nj.Payload}}}); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

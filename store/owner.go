@@ -56,6 +56,9 @@ func (s *Store) Own(ctx context.Context, shard int, nonce engine.Nonce, lease ti
 // Shard returns the shard.
 func (o *Owner) Shard() int { return o.shard }
 
+// ShardOf returns the shard of a queue, this one or another.
+func (o *Owner) ShardOf(queue string) int { return o.store.ShardOf(queue) }
+
 // Epoch returns the epoch under which it is owned.
 func (o *Owner) Epoch() uint64 { return o.fence.Epoch }
 

@@ -75,6 +75,8 @@ type Arrivals struct {
 	// NextDue is the earliest time at which a timer of the batch fires; zero
 	// where it has none.
 	NextDue time.Time
+	// Inbox says that commands were put into the inbox.
+	Inbox bool
 }
 
 // Entry is a waiting job with its payload and the place where it stands.
@@ -135,6 +137,7 @@ const (
 	TimerExpire  TimerKind = 2 // expires_at has come
 	TimerRelease TimerKind = 3 // the job's idempotency key is free again
 	TimerUnlock  TimerKind = 4 // the job's unique lock ends
+	TimerFire    TimerKind = 5 // a schedule is to fire
 )
 
 // Timer is a due timer with its job.
@@ -145,7 +148,11 @@ type Timer struct {
 	// Entry is the job as it stands, with its payload where Kind is TimerDue;
 	// nil where the job is not there any more.
 	Entry *Entry
+	// Schedule is what a TimerFire is about, as it stands; nil where it is gone, or
+	// is to fire at another time.
+	Schedule *Schedule
 
+	name        string // of a TimerFire: the schedule's
 	retrying    bool   // of a TimerDue: how it is counted
 	held        []byte // of a TimerRelease: the idempotency entry's key
 	incarnation int    // of a TimerRelease: the one that ended
@@ -163,6 +170,8 @@ const (
 	CommandPurge   CommandKind = 5 // a waiting job, unless it is being pushed
 	CommandReplace CommandKind = 6 // a waiting job, by a new one: see Replace
 	CommandReport  CommandKind = 7 // how a push has ended that was handed over
+	CommandTrigger CommandKind = 8 // a schedule is to fire in addition: see Schedule
+	CommandEnded   CommandKind = 9 // a schedule's run has ended
 )
 
 // Command is one entry of a shard's inbox.
@@ -187,6 +196,15 @@ type Command struct {
 	// most MaxReport bytes. The store knows nothing of what is in it.
 	Attempt int
 	Report  []byte
+	// Name is the schedule that a CommandTrigger or CommandEnded is about; then ID
+	// says nothing but the schedule's shard (see ScheduleCommand). Run is the job to be
+	// made, with what is asked of it in Report, or the one that has ended, with how it
+	// has, Outcome. Schedule is the schedule as it stands, nil where it is gone; only
+	// ReadInbox fills it.
+	Name     string
+	Run      job.ID
+	Outcome  job.Status
+	Schedule *Schedule
 }
 
 // MaxReport bounds a Command's report in bytes.
@@ -312,13 +330,29 @@ type Commit struct {
 	// Refuse are new jobs that were to replace another and cannot: what was stored
 	// of them is removed.
 	Refuse []*job.Job
-	// Send are new jobs for queues of any shard, which Deliver takes there.
+	// Send are new jobs for queues of any shard, and commands, which Deliver takes
+	// there.
 	Send []Outgoing
+	// Fire are schedules that fire, or change otherwise, each in one Firing at most.
+	Fire []Firing
 }
 
 // Empty reports whether the commit would change nothing.
 func (c *Commit) Empty() bool {
-	return c.HandOver == nil && len(c.Claim)+len(c.ClaimsDone)+len(c.Settle)+len(c.Promote)+len(c.TimersDone)+len(c.Consumed)+len(c.Limits)+len(c.Delete)+len(c.Trim)+len(c.Replace)+len(c.Refuse)+len(c.Send) == 0
+	return c.HandOver == nil && len(c.Claim)+len(c.ClaimsDone)+len(c.Settle)+len(c.Promote)+len(c.TimersDone)+len(c.Consumed)+len(c.Limits)+len(c.Delete)+len(c.Trim)+len(c.Replace)+len(c.Refuse)+len(c.Send)+len(c.Fire) == 0
+}
+
+// Sends reports whether the commit adds to the outbox.
+func (c *Commit) Sends() bool {
+	if len(c.Send)+len(c.Fire) > 0 {
+		return true
+	}
+	for i := range c.Settle {
+		if c.Settle[i].told() {
+			return true
+		}
+	}
+	return false
 }
 
 // Retrying reports whether a waiting job among the timers is counted as

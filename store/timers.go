@@ -64,7 +64,7 @@ func (o *Owner) SetTimer(at time.Time) { o.timers.put(at) }
 // ReadTimers returns the timers that are due at until, the earliest first, up
 // to limit, and the time of the first timer behind them (which may be due as
 // well, where limit cut them off); zero where there is none. Fewer than limit
-// are returned only where there are no more. Of a TimerDue whose job still
+// are returned only where next is zero or tells of the others. Of a TimerDue whose job still
 // waits for it, Entry has the payload and Place InTimers; the places of other
 // entries are as ReadInbox finds them.
 func (o *Owner) ReadTimers(ctx context.Context, until time.Time, limit int) (timers []Timer, next time.Time, err error) {
@@ -94,6 +94,13 @@ func (o *Owner) ReadTimers(ctx context.Context, until time.Time, limit int) (tim
 		}
 		timers = append(timers, t)
 	}
+	n, err := o.loadFires(ctx, timers)
+	if err != nil {
+		return nil, time.Time{}, o.failed("read timers", err)
+	}
+	if n < len(timers) {
+		timers, next = timers[:n], timers[n].At
+	}
 	if err := o.loadTimers(ctx, timers); err != nil {
 		return nil, time.Time{}, o.failed("read timers", err)
 	}
@@ -104,7 +111,9 @@ func (o *Owner) ReadTimers(ctx context.Context, until time.Time, limit int) (tim
 func (o *Owner) loadTimers(ctx context.Context, timers []Timer) error {
 	standing := make([]placed, len(timers))
 	for i := range timers {
-		standing[i].id = timers[i].ID
+		if timers[i].Kind != TimerFire {
+			standing[i].id = timers[i].ID
+		}
 	}
 	if err := o.place(ctx, standing); err != nil {
 		return err

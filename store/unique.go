@@ -204,7 +204,7 @@ func (s *Store) askReplace(ctx context.Context, shard int, jobs []NewJob, holder
 			b.putHolder(nj)
 		}
 		b.put(b.idKey(spacePayload, nj.Job.ID), nj.Payload)
-		command := appendCommand(nil, Command{Kind: CommandReplace, ID: holders[i], At: at, New: nj.Job})
+		command := appendCommand(nil, &Command{Kind: CommandReplace, ID: holders[i], At: at, New: nj.Job})
 		b.stamped = append(b.stamped, engine.Entry{Key: []byte{spaceInbox}, Value: command})
 		b.closeGroup()
 	}

@@ -277,7 +277,7 @@ func (f *fixture) replace(holder job.ID, nj NewJob) uint64 {
 // new job.
 func (f *fixture) answerReplace() job.ID {
 	f.Helper()
-	commands, err := f.owner.ReadInbox(ctx(), 10)
+	commands, _, err := f.owner.ReadInbox(ctx(), 10)
 	f.check(err)
 	if len(commands) != 1 || commands[0].Kind != CommandReplace || !commands[0].Holds {
 		f.Fatalf("commands %+v", commands)
@@ -355,7 +355,7 @@ func TestReplaceRefused(t *testing.T) {
 	}
 	last, err := f.Replace(ctx(), 0, []NewJob{nj, twin}, []job.ID{first.ID, first.ID})
 	f.check(err)
-	commands, err := f.owner.ReadInbox(ctx(), 10)
+	commands, _, err := f.owner.ReadInbox(ctx(), 10)
 	f.check(err)
 	if len(commands) != 1 || commands[0].Seq != last || commands[0].New.ID != nj.Job.ID {
 		t.Fatalf("of two with one key the inbox has %+v, last %d", commands, last)

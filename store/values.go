@@ -73,6 +73,8 @@ func (t *Timer) parseValue(b []byte) error {
 			return errBadRecord
 		}
 		t.incarnation, t.held = int(v), bytes.Clone(b[n:])
+	case TimerFire:
+		t.name = string(b)
 	}
 	return nil
 }
@@ -201,9 +203,12 @@ const (
 	commandNew   // and its record
 	commandAttempt
 	commandReport
+	commandName // of the schedule
+	commandRun
+	commandOutcome
 )
 
-func appendCommand(b []byte, c Command) []byte {
+func appendCommand(b []byte, c *Command) []byte {
 	b = appendInt(b, commandKind, int64(c.Kind))
 	b = protowire.AppendTag(b, commandID, protowire.BytesType)
 	b = protowire.AppendBytes(b, c.ID[:])
@@ -212,6 +217,11 @@ func appendCommand(b []byte, c Command) []byte {
 	b = appendInt(b, commandAttempt, int64(c.Attempt))
 	if c.Report != nil {
 		b = appendBytes(b, commandReport, c.Report)
+	}
+	if c.Name != "" {
+		b = appendText(b, commandName, c.Name)
+		b = appendBytes(b, commandRun, c.Run[:])
+		b = appendInt(b, commandOutcome, int64(c.Outcome))
 	}
 	if c.New == nil {
 		return b
@@ -245,6 +255,12 @@ func parseCommand(data []byte) (c Command, err error) {
 			c.Attempt = int(f.int())
 		case commandReport:
 			c.Report = bytes.Clone(f.bytes())
+		case commandName:
+			c.Name = f.text()
+		case commandRun:
+			f.exactly(c.Run[:])
+		case commandOutcome:
+			c.Outcome = job.Status(f.small())
 		}
 	}
 	if f.err == nil && record != nil {
