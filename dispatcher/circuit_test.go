@@ -231,6 +231,24 @@ func TestCircuitsOutliveTheirOwner(t *testing.T) {
 	}
 }
 
+// A worker that is taken from a queue and given back begins anew, also where a push of
+// before has failed meanwhile.
+func TestCircuitOfAWorkerThatWasAway(t *testing.T) {
+	t.Parallel()
+	f := guarded(t, "w")
+	with := f.m.cfg
+	f.arrive(f.entries(3)...)
+	without := *with
+	without.Workers = nil
+	f.step(configured{&without})
+	f.answer(failed)
+	f.answer(failed)
+	f.step(configured{with})
+	if c := f.m.queues["q"].pools[0].circuit; c.opens != 0 {
+		t.Errorf("the circuit is open: %+v", c)
+	}
+}
+
 // A circuit opens when the shares of a plain count of the last window say so, and
 // never else.
 func TestCircuitAgainstAPlainCount(t *testing.T) {

@@ -36,6 +36,11 @@ func (m *machine) queue(name string) *queue {
 func (m *machine) configure(q *queue) {
 	was := q.cfg
 	q.cfg = m.cfg.queue(q.name)
+	for _, p := range q.retired {
+		// Whoever takes a worker from a queue and gives it back begins anew, also where
+		// pushes of before have not ended.
+		*p = pool{worker: p.worker, inFlight: p.inFlight}
+	}
 	old := slices.Concat(q.pools, q.retired)
 	q.pools, q.retired = nil, nil
 	for _, w := range m.serving[q.name] {
