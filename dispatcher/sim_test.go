@@ -113,6 +113,8 @@ type sim struct {
 	began     time.Time // when it took the shard
 	young     bool      // the machine has not made its first step
 	versions  uint64
+	schedules []*simSchedule
+	planned   int // how many of them
 	failure   error
 }
 
@@ -256,6 +258,9 @@ func newSim(seed uint64, logf func(string, ...any)) *sim {
 	}
 	for i := range s.circuits {
 		s.circuits[i] = s.someCircuit()
+	}
+	if s.chance(2) {
+		s.planned = 1 + s.rng.IntN(2)
 	}
 	s.cfg = s.config()
 	return s
@@ -417,6 +422,9 @@ func (s *sim) act() {
 	if s.chance(3) {
 		s.deliver()
 	}
+	if s.planned > 0 && s.chance(8) {
+		s.keepSchedules()
+	}
 }
 
 func (s *sim) post(ev event) { s.events = append(s.events, ev) }
@@ -525,6 +533,9 @@ func (s *sim) arrived(a store.Arrivals) {
 	if !a.NextDue.IsZero() {
 		s.post(timerSet{a.NextDue})
 	}
+	if a.Inbox {
+		s.post(inboxGrew{})
+	}
 }
 
 // answer ends a random push in a random way.
@@ -601,6 +612,7 @@ func (s *sim) finishCommit() {
 		if s.silent {
 			s.bookLocks(s.commit)
 			s.bookSent()
+			s.bookFired()
 		}
 		if errors.Is(err, store.ErrUnavailable) {
 			return // tried again later
@@ -620,6 +632,7 @@ func (s *sim) finishCommit() {
 func (s *sim) booked() {
 	s.bookLocks(s.commit)
 	s.bookSent()
+	s.bookFired()
 	for _, j := range s.commit.Replace {
 		s.takeTurn(j)
 		s.known[j.ID].late = true
@@ -1066,6 +1079,7 @@ func (s *sim) checkCommit(c *store.Commit) {
 			s.logf("  limits %s circuits %+v", l.Queue, s.circuitsAfter(c, l.Queue))
 		}
 	}
+	s.checkOverlap(c)
 	s.checkLimits(c)
 	s.checkKeys(c)
 	s.checkAllCircuits(c)
@@ -1170,6 +1184,7 @@ func (s *sim) heal() {
 	s.post(resuming{})
 	s.post(s.living())
 	s.post(foreign{}) // one poll finds all that hints have not told
+	s.settleSchedules()
 	for range 20_000 {
 		if s.failure != nil {
 			return
@@ -1182,6 +1197,7 @@ func (s *sim) heal() {
 		if s.commit == nil && !s.delivering && !s.answers() && len(s.events) == 0 {
 			if s.allEnded() && s.m.lookDue.IsZero() && len(s.m.ghosts) == 0 { // a job that was cancelled may still be waited for
 				s.checkEnd()
+				s.checkSchedules()
 				s.runOut()
 				return
 			}

@@ -50,8 +50,11 @@ const keptBackfills = 8
 // what was before does not fire any more.
 func Begin(now time.Time) State { return State{Cursor: now} }
 
-// Pause stops all firing, for one of the Paused reasons.
+// Pause stops all firing, for one of the Paused reasons. A slot that waits is left out.
 func (s *State) Pause(why string, now time.Time) {
+	if !s.Waiting.IsZero() {
+		s.Skipped++
+	}
 	s.Paused, s.PausedAt, s.Waiting = why, now, time.Time{}
 }
 
