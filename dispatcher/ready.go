@@ -37,9 +37,9 @@ func (m *machine) configure(q *queue) {
 	was := q.cfg
 	q.cfg = m.cfg.queue(q.name)
 	for _, p := range q.retired {
-		// Whoever takes a worker from a queue and gives it back begins anew, also where
-		// pushes of before have not ended.
-		*p = pool{worker: p.worker, inFlight: p.inFlight}
+		// Whoever takes a worker from a queue and gives it back begins anew with it, also
+		// where pushes of before have not ended: but for what it has asked for itself.
+		*p = pool{worker: p.worker, inFlight: p.inFlight, throttledUntil: p.throttledUntil, throttles: p.throttles}
 	}
 	old := slices.Concat(q.pools, q.retired)
 	q.pools, q.retired = nil, nil
