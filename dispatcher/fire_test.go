@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -218,6 +219,84 @@ func TestSchedulesSleepAndFire(t *testing.T) {
 		}
 		if err := d.Stop(context.Background()); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// The clock of the store is set forward and back by an hour, again and again, and the
+// shards change hands: no slot fires twice, none is lost, and none fires early by the
+// store's clock.
+func TestSchedulesWhileTheClockIsSet(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var set atomic.Int64
+		s := store.New(model.New(2, func() time.Time { return time.Now().Add(time.Duration(set.Load())) }))
+		begun, err := s.Now(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec := encoded(&scheduler.Definition{
+			Spec:   scheduler.Spec{Every: job.Duration(7 * time.Minute)},
+			Policy: scheduler.Policy{CatchUp: scheduler.CatchUpAll},
+		})
+		const n = 3
+		for i := range n {
+			name := fmt.Sprintf("s%d", i)
+			if _, err := s.ChangeSchedule(t.Context(), name, func(_ *store.Schedule, now time.Time) (*store.Schedule, error) {
+				state := scheduler.Begin(now)
+				return &store.Schedule{
+					Name: name, Spec: spec, State: encoded(&state), Next: now, Payload: []byte("{}"),
+					Job: &job.Job{Queue: name, Type: "t", Status: job.Waiting, Priority: job.Normal, PayloadSize: 2},
+				}, nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, step := range []time.Duration{time.Hour, -time.Hour, -time.Hour, time.Hour, time.Hour, -time.Hour} {
+			d := New(Options{Store: s, Push: push.New(push.Options{})})
+			if err := d.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(50 * time.Minute)
+			set.Add(int64(step))
+			time.Sleep(2 * time.Hour)
+			synctest.Wait()
+			if n := d.totals.turns.Load(); n > 20_000 { // a look a second while the clock stands
+				t.Errorf("%d turns while the clock was set by %s", n, step)
+			}
+			if err := d.Stop(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		now, err := s.Now(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		table, _ := scheduler.New("s", scheduler.Spec{Every: job.Duration(7 * time.Minute)})
+		for i := range n {
+			fired := make(map[time.Time]bool)
+			page, err := s.ListJobs(t.Context(), store.JobFilter{Queue: fmt.Sprintf("s%d", i)}, job.ID{}, 1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, j := range page.Jobs {
+				if fired[j.ScheduledFor] {
+					t.Errorf("slot %s has fired twice", j.ScheduledFor)
+				}
+				fired[j.ScheduledFor] = true
+				if j.CreatedAt.Before(j.ScheduledFor) {
+					t.Errorf("slot %s has fired at %s", j.ScheduledFor, j.CreatedAt)
+				}
+			}
+			slots := 0
+			for f := range scheduler.Plan([]*scheduler.Timetable{table}, begun.Add(time.Millisecond), now.Add(-time.Minute)) {
+				if slots++; !fired[f.At] {
+					t.Errorf("slot %s of %s has not fired", f.At, fmt.Sprintf("s%d", i))
+				}
+			}
+			if slots < 100 {
+				t.Errorf("%d slots until %s", slots, now)
+			}
 		}
 	})
 }

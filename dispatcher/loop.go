@@ -41,6 +41,7 @@ type loop struct {
 	outbox   chan struct{} // has a value while it may have entries
 	lost     chan error    // why the lease cannot be renewed
 	telling  chan shardLive
+	stand    standstill
 	polled   bool // by the poll for what others have written: it is time to tell them, too
 }
 
@@ -217,6 +218,7 @@ func (l *loop) await(ctx context.Context, events []event, timer <-chan time.Time
 		case <-l.posted:
 			return events, nil
 		case <-timer:
+			l.stand.passed = true
 			return events, nil
 		case err := <-l.outcomes:
 			// What was enqueued before a command that the commit has answered is told
@@ -295,9 +297,34 @@ func (l *loop) turn(ctx context.Context, events []event) (time.Duration, error) 
 		if len(events) == 0 {
 			l.answer(func(q *query) bool { return q.taken })
 			l.sleepUntil(out.Gather)
-			return wait, nil
+			return l.stand.wait(now, out.Wake, wait), nil
 		}
 	}
+}
+
+// standstill notices that the store's time does not go on as this machine's does, which
+// is so after a clock was set back: without it a loop would look all the time whether
+// the moment has come that it waits for.
+type standstill struct {
+	passed bool      // it was waited for wake by this machine's time
+	wake   time.Time // by the store's
+	early  int       // how often in a row the store's time had not come that far
+}
+
+// longestStand bounds how late it is noticed that the store's time goes on.
+const longestStand = time.Second
+
+// wait returns for how long to wait at now for wake, which is as long as given where
+// the times agree.
+func (s *standstill) wait(now, wake time.Time, as time.Duration) time.Duration {
+	if s.passed && now.Before(s.wake) {
+		s.early++
+		as = max(as, min(time.Millisecond<<min(s.early-1, 10), longestStand))
+	} else {
+		s.early = 0
+	}
+	s.passed, s.wake = false, wake
+	return as
 }
 
 // weigh notes how much the machine holds.

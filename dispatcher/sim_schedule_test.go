@@ -99,7 +99,7 @@ func (s *sim) change(k *simSchedule, change func(*scheduler.State), d *scheduler
 		}
 		table := k.table(def.Spec)
 		next.Spec, next.State = encoded(&def), encoded(&state)
-		next.Next, next.Awaits = table.NextFire(&state), def.Awaits() || !state.Waiting.IsZero()
+		next.Next, next.Awaits = table.NextLook(&state, now), def.Awaits() || !state.Waiting.IsZero()
 		plain := def.Spec
 		plain.MaxRuns = 0
 		k.times, k.begun = k.table(plain), state.Cursor

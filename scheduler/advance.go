@@ -82,7 +82,7 @@ func (t *Timetable) Advance(p *Policy, s *State, lives bool, now time.Time) (ste
 		steps = append(steps, step)
 		s.Cursor, kept = kept[0], kept[1:]
 	}
-	return steps, t.nextLook(s, now)
+	return steps, t.NextLook(s, now)
 }
 
 // exhausted reports whether the schedule has fired as often as it may. A slot that
@@ -95,8 +95,10 @@ func (t *Timetable) exhausted(s *State) bool {
 	return t.spec.MaxRuns > 0 && n >= t.spec.MaxRuns
 }
 
-// nextLook returns when Advance is to be called again.
-func (t *Timetable) nextLook(s *State, now time.Time) time.Time {
+// NextLook returns when Advance is to be called next, also after the state was changed
+// otherwise; zero for never. That is when the schedule fires next or, where a slot
+// waits, within a minute.
+func (t *Timetable) NextLook(s *State, now time.Time) time.Time {
 	next := t.NextFire(s)
 	if look := now.Add(waitingLook); !s.Waiting.IsZero() && (next.IsZero() || next.After(look)) {
 		return look

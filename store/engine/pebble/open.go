@@ -63,7 +63,7 @@ func open(dir string, o Options, memory bool) (*Engine, error) {
 	}
 	e := &Engine{
 		lock: lock, dir: dir, memory: memory, log: o.Logger,
-		clock: clock{now: o.Now},
+		clock: newClock(o.Now),
 		space: space{fs: o.FS, dir: dir, least: o.MinFree},
 	}
 	e.scratch.New = func() any { return new(scratch) }

@@ -57,8 +57,5 @@ func (o Options) withDefaults() (Options, error) {
 	if o.MinFree == 0 {
 		o.MinFree = DefaultMinFree
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	return o, nil
 }
