@@ -1195,7 +1195,7 @@ func (s *sim) heal() {
 		s.deliver()
 		s.step()
 		if s.commit == nil && !s.delivering && !s.answers() && len(s.events) == 0 {
-			if s.allEnded() && s.m.lookDue.IsZero() && len(s.m.ghosts) == 0 { // a job that was cancelled may still be waited for
+			if s.allEnded() && s.noneWaits() && s.m.lookDue.IsZero() && len(s.m.ghosts) == 0 { // a job that was cancelled may still be waited for
 				s.checkEnd()
 				s.checkSchedules()
 				s.runOut()
