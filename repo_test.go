@@ -49,6 +49,7 @@ var mayImport = map[string][]string{
 	"api/front":     {}, // HTTP only
 	"api":           {"api/...", "control", "webhook", "job", "observability"},
 	"client":        {"webhook", "job"},
+	"worker":        {"webhook", "job"},
 	"app":           {"api/...", "cluster", "control", "dispatcher", "observability", "store/...", "webhook/...", "job"},
 	"cmd":           {"..."},
 	"test":          {},
@@ -59,7 +60,7 @@ var mayImport = map[string][]string{
 }
 
 // onlyStandardLibrary may be copied or imported by a worker at no cost.
-var onlyStandardLibrary = []string{"webhook", "job"}
+var onlyStandardLibrary = []string{"webhook", "job", "worker"}
 
 func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 	t.Parallel()
