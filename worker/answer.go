@@ -2,6 +2,7 @@ package worker
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -12,9 +13,9 @@ import (
 )
 
 // answer writes what became of a push.
-func answer(w http.ResponseWriter, r Result, err error) {
+func answer(ctx context.Context, w http.ResponseWriter, r Result, err error) {
 	if err != nil {
-		failureOf(err).write(w)
+		failureOf(context.Cause(ctx), err).write(w)
 		return
 	}
 	if len(r.Body) == 0 {

@@ -75,8 +75,12 @@ type failure struct {
 	released bool
 }
 
-// failureOf reads the decision that an error carries.
-func failureOf(err error) failure {
+// shutdownPause is how long the server leaves alone a worker that shuts down.
+const shutdownPause = time.Second
+
+// failureOf reads the decision that an error carries. cause is why the
+// handler's context ended, nil where it did not.
+func failureOf(cause, err error) failure {
 	f := failure{status: http.StatusInternalServerError, text: plainText(err.Error())}
 	var (
 		status *statusError
@@ -93,6 +97,8 @@ func failureOf(err error) failure {
 	switch {
 	case f.noRetry:
 		f.after, f.released = 0, false
+	case errors.Is(cause, ErrShutdown):
+		f.status, f.after, f.released = http.StatusServiceUnavailable, shutdownPause, true
 	case f.released:
 		f.status = http.StatusTooManyRequests
 	}

@@ -30,6 +30,8 @@ type Mux struct {
 	slots        slots
 	middlewares  []Middleware
 	logger       *slog.Logger
+	client       *http.Client
+	running      *running
 
 	mu     sync.RWMutex
 	routes map[string]*route
@@ -40,6 +42,8 @@ type route struct {
 	handler     Handler
 	middlewares []Middleware
 	slots       slots
+	async       bool
+	lease       time.Duration // of an asynchronous one
 }
 
 // Any is the type that stands for every other: its handler gets the jobs whose
@@ -50,6 +54,8 @@ const Any = "*"
 const (
 	// typeTest is a trial of the worker; it is answered 2xx, and nothing is done.
 	typeTest = "orchestrix.test"
+	// typeCancel ends asynchronous attempts of a job.
+	typeCancel = "orchestrix.job.cancel"
 )
 
 // NewMux returns a Mux without handlers. It panics where neither a secret nor a
@@ -58,7 +64,7 @@ const (
 func NewMux(options ...Option) *Mux {
 	m := &Mux{
 		maxBody: DefaultMaxBody, bodyTimeout: DefaultBodyTimeout, replayMemory: DefaultReplayMemory,
-		logger: slog.Default(), routes: map[string]*route{},
+		logger: slog.Default(), routes: map[string]*route{}, running: newRunning(),
 	}
 	for _, option := range options {
 		option(m)
@@ -67,6 +73,7 @@ func NewMux(options ...Option) *Mux {
 		m.keys.Tolerance = webhook.DefaultTolerance
 	}
 	m.SetKeys(m.keys.Secrets, m.keys.PublicKeys)
+	m.client = newReportClient(m.client)
 	m.replays = newReplays(m.replayMemory, m.keys.Tolerance)
 	return m
 }
@@ -87,7 +94,7 @@ func (m *Mux) Handle(jobType string, h Handler, options ...HandleOption) {
 	if message := job.CheckType(jobType); message != "" && jobType != Any {
 		panic(fmt.Sprintf("worker: type %q %s", jobType, message))
 	}
-	if jobType == typeTest {
+	if jobType == typeTest || jobType == typeCancel {
 		panic("worker: type " + jobType + " is answered by the Mux itself")
 	}
 	r := &route{}
@@ -112,32 +119,50 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refused.write(w)
 		return
 	}
-	if p.Type == typeTest {
+	p.logger = m.logger
+	switch p.Type {
+	case typeTest:
 		w.WriteHeader(http.StatusNoContent)
-		return
+	case typeCancel:
+		m.cancelRunning(w, p)
+	default:
+		m.dispatch(w, r, p, received)
 	}
+}
+
+func (m *Mux) dispatch(w http.ResponseWriter, r *http.Request, p *Push, received time.Time) {
 	route, refused := m.route(p.Type)
-	if refused == nil {
-		refused = m.take(route)
-	}
-	if refused != nil {
+	switch {
+	case refused != nil:
 		refused.write(w)
-		return
+	case route.async:
+		m.accept(w, r, route, p)
+	default:
+		m.serve(w, r, route, p, received)
 	}
-	defer m.give(route)
-	m.serve(w, r, route, p, received)
 }
 
 // serve runs a push within its request.
 func (m *Mux) serve(w http.ResponseWriter, r *http.Request, route *route, p *Push, received time.Time) {
-	ctx := context.WithValue(r.Context(), pushKey{}, p)
+	if refused := m.take(route); refused != nil {
+		refused.write(w)
+		return
+	}
+	defer m.give(route)
+	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), pushKey{}, p))
+	defer cancel(nil)
+	if !m.running.add(p, task{cancel: cancel}) {
+		drained().write(w)
+		return
+	}
+	defer m.running.remove(p)
 	if deadline := p.localDeadline(received); !deadline.IsZero() {
 		var stop context.CancelFunc
 		ctx, stop = context.WithDeadline(ctx, deadline)
 		defer stop()
 	}
 	result, err := m.run(ctx, route, p)
-	answer(w, result, err)
+	answer(ctx, w, result, err)
 }
 
 // run calls the handler, and tells of a panic.

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/orchestrix/orchestrix/webhook"
@@ -76,6 +77,12 @@ func WithMiddleware(middlewares ...Middleware) Option {
 // slog.Default().
 func WithLogger(logger *slog.Logger) Option {
 	return func(m *Mux) { m.logger = logger }
+}
+
+// WithHTTPClient sends the reports of asynchronous jobs through a client of yours.
+// Redirects are not followed, whatever it says.
+func WithHTTPClient(client *http.Client) Option {
+	return func(m *Mux) { m.client = client }
 }
 
 // HandleOption changes how the jobs of one type are run.

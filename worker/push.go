@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -45,6 +46,8 @@ type Push struct {
 	Header http.Header
 
 	signedAt time.Time
+	logger   *slog.Logger // nil in a Push that no Mux has made
+	journal  *journal     // nil in one that is synchronous
 }
 
 // The headers that package webhook has no name for, since nothing but a worker
