@@ -85,6 +85,9 @@ func (o *Owner) encode(ctx context.Context, p *pendingCommit) error {
 			return err
 		}
 	}
+	if err := b.encodeAccepted(c.Accept); err != nil {
+		return err
+	}
 	for _, e := range c.Promote {
 		if e.Place != InTimers {
 			return fmt.Errorf("%w: promoted job %s is not among the timers", ErrInvalid, e.Job.ID)
@@ -183,6 +186,8 @@ func (b *batch) leave(j *job.Job, was Standing) {
 	switch {
 	case was.Place == InLane && was.Seq != 0 && !j.Ordered:
 		b.deleteLane(j, was.Seq)
+	case was.Place == InAccepted:
+		b.delete(b.idKey(spaceAccepted, j.ID))
 	case was.Place == InTimers:
 		b.deleteDue(j.Queue, was.Due, j.ID, was.Retrying)
 	}

@@ -338,6 +338,16 @@ func (a *audit) checkPlaces() {
 			}
 		}
 	}
+	for _, e := range a.scan(spaceAccepted) {
+		id, err := tailID(e.Key)
+		a.f.check(err)
+		accepted, err := parseAccepted(e.Value)
+		a.f.check(err)
+		if j := a.jobs[id]; j == nil || j.Status != job.Waiting || j.Attempt >= accepted.Attempt {
+			a.f.Fatalf("attempt %d of %+v is still accepted", accepted.Attempt, j)
+		}
+		a.places[id] = 1 // its claim record may have others
+	}
 	turns := a.turns()
 	for id, j := range a.jobs {
 		want := 0

@@ -27,6 +27,7 @@ import (
 //	t ms kind id                  a timer
 //	c number                      a claim record, by the commit that wrote it; one
 //	                              that hands pushes over names their node
+//	a id                          the job's accepted attempt (accepted.go)
 //	i seq                         a command in the inbox; stamped
 //	s status id                   index, empty values
 //	q queue 0 status id           index, empty values
@@ -59,6 +60,7 @@ const (
 	spaceOrdered     = 'o'
 	spaceTimer       = 't'
 	spaceClaim       = 'c'
+	spaceAccepted    = 'a'
 	spaceInbox       = 'i'
 	spaceStatus      = 's'
 	spaceQueueStatus = 'q'

@@ -94,7 +94,8 @@ func (o *Owner) failed(what string, err error) error {
 }
 
 // Recover returns the claim records that earlier owners left behind, with the
-// live entries only: the job is not terminal and its stored attempt is lower.
+// live entries only: the job is not terminal, its stored attempt is lower, and its
+// worker has not accepted it.
 // A record without a live entry is returned without entries, so that it can be
 // put into ClaimsDone.
 func (o *Owner) Recover(ctx context.Context) ([]Claim, error) {
@@ -137,9 +138,13 @@ func (o *Owner) recover(ctx context.Context, record engine.Entry) (c Claim, err 
 	if err != nil {
 		return c, err
 	}
+	accepted, err := o.store.engine.Get(ctx, o.shard, idKeys(spaceAccepted, ids)...)
+	if err != nil {
+		return c, err
+	}
 	live := make([]job.ID, 0, len(ids))
-	for _, e := range entries {
-		if j := jobs[e.id]; j == nil || j.Settled() || j.Attempt >= e.attempt {
+	for i, e := range entries {
+		if j := jobs[e.id]; j == nil || j.Settled() || j.Attempt >= e.attempt || accepted[i] != nil {
 			continue
 		}
 		live = append(live, e.id)

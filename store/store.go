@@ -104,6 +104,7 @@ const (
 	InLane
 	InTimers
 	InClaim
+	InAccepted // its attempt was accepted by its worker
 )
 
 // Lane names the jobs of one priority of one queue, over all keys. Jobs with a
@@ -305,6 +306,9 @@ type Commit struct {
 	// commit, or an earlier one, settled.
 	ClaimsDone []uint64
 	Settle     []Settle
+	// Accept are attempts that their workers have taken over. Their claim records are
+	// done with them, as with those that are settled.
+	Accept []Accepted
 	// Promote are due jobs that move from the timers to the end of their lanes,
 	// since they cannot be pushed now.
 	Promote []*Entry
@@ -339,7 +343,7 @@ type Commit struct {
 
 // Empty reports whether the commit would change nothing.
 func (c *Commit) Empty() bool {
-	return c.HandOver == nil && len(c.Claim)+len(c.ClaimsDone)+len(c.Settle)+len(c.Promote)+len(c.TimersDone)+len(c.Consumed)+len(c.Limits)+len(c.Delete)+len(c.Trim)+len(c.Replace)+len(c.Refuse)+len(c.Send)+len(c.Fire) == 0
+	return c.HandOver == nil && len(c.Claim)+len(c.ClaimsDone)+len(c.Settle)+len(c.Promote)+len(c.TimersDone)+len(c.Consumed)+len(c.Limits)+len(c.Delete)+len(c.Trim)+len(c.Replace)+len(c.Refuse)+len(c.Send)+len(c.Fire)+len(c.Accept) == 0
 }
 
 // Sends reports whether the commit adds to the outbox.
