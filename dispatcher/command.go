@@ -65,6 +65,7 @@ func cancelReason(kind store.CommandKind) (why job.Reason, cancels bool) {
 // cancelRunning settles a job whose push is in flight. The push is aborted, and
 // what it held is held until it has ended.
 func (m *machine) cancelRunning(now time.Time, it *item) {
+	accepted := it.accepted
 	zombie := *it
 	m.zombies[attemptKey{it.entry.Job.ID, it.attempt}] = &zombie
 	if zombie.holds {
@@ -75,6 +76,10 @@ func (m *machine) cancelRunning(now time.Time, it *item) {
 		Duration: now.Sub(it.started),
 	}, now)
 	m.settleWith(it, settled(j, job.EventCancel, job.ReasonCancelled, now), nil)
+	if accepted {
+		m.cancelAccepted(now, it)
+		return
+	}
 	m.out.Abort = append(m.out.Abort, attemptKey{j.ID, it.attempt})
 }
 

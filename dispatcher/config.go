@@ -119,6 +119,11 @@ type Worker struct {
 	Concurrency int
 	// Timeout bounds an attempt; 0 means the server's.
 	Timeout time.Duration
+	// Async says that it takes over each attempt that it answers with 202. Heartbeat
+	// is how long it may then be silent, and AsyncTimeout how long an attempt may last;
+	// 0 means the defaults.
+	Async                   bool
+	Heartbeat, AsyncTimeout time.Duration
 	// Weight is its share among the workers of a queue, at least 1.
 	Weight int
 	Paused bool

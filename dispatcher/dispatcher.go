@@ -40,6 +40,9 @@ type Options struct {
 	// Lease is how long a shard is held without being renewed, which happens three
 	// times as often; 0 means DefaultLease.
 	Lease time.Duration
+	// Callback returns where a worker may report on an attempt, and by what token; nil
+	// where nothing can be reported. It may be called concurrently.
+	Callback func(id job.ID, attempt int) (url, token string)
 	// OnGone is called when a worker has answered 410 and is to be paused: once
 	// for each such answer, perhaps concurrently. It may block; Stop waits for it.
 	OnGone func(worker string)
@@ -75,6 +78,7 @@ type Dispatcher struct {
 	node      string
 	living    atomic.Pointer[[]string]
 	lease     time.Duration
+	callback  func(job.ID, int) (url, token string)
 	onGone    func(string)
 	onFailing func(Failing)
 	nonce     engine.Nonce
@@ -110,7 +114,7 @@ func New(o Options) *Dispatcher {
 		o.WindowBytes = DefaultWindowBytes
 	}
 	d := &Dispatcher{
-		store: o.Store, client: o.Push, log: o.Logger, onGone: o.OnGone, onFailing: o.OnFailing,
+		store: o.Store, client: o.Push, log: o.Logger, callback: o.Callback, onGone: o.OnGone, onFailing: o.OnFailing,
 		limits: defaultLimits(), slots: newSlots(o.MaxInFlight), shared: o.Shared, lease: cmp.Or(o.Lease, DefaultLease),
 	}
 	d.limits.QueueInFlight = max(1, o.MaxInFlight/2)

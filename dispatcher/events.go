@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"slices"
 	"time"
 
 	"github.com/orchestrix/orchestrix/job"
@@ -17,7 +18,16 @@ type (
 		Claims []store.Claim
 		Lanes  []store.Lane
 		Limits []store.Limit
+		// Accepted are the attempts that workers have taken over.
+		Accepted []store.Accepted
 	}
+	// beatsRead answers effects.ReadBeats, as store.Owner.ReadBeats returned it.
+	beatsRead struct {
+		Asked []job.ID
+		Until map[job.ID]time.Time
+	}
+	// cancelTold says that a worker has confirmed that an attempt is cancelled.
+	cancelTold attemptKey
 	// arrived are entries that were just enqueued on this node and that the
 	// window takes over without reading them.
 	arrived struct{ Entries []*store.Entry }
@@ -95,6 +105,8 @@ type (
 )
 
 func (recovered) event()    {}
+func (beatsRead) event()    {}
+func (cancelTold) event()   {}
 func (arrived) event()      {}
 func (laneGrew) event()     {}
 func (timerSet) event()     {}
@@ -120,6 +132,16 @@ type result struct {
 	ID      job.ID
 	Attempt int
 	Answer  push.Answer
+}
+
+// asked reports whether a sign of life of the job was asked for.
+func (r *beatsRead) asked(id job.ID) bool { return slices.Contains(r.Asked, id) }
+
+// cancelNotice tells a worker that an attempt is cancelled that it has taken over.
+type cancelNotice struct {
+	Job     *job.Job
+	Attempt int
+	Worker  *Worker // nil for an ad-hoc destination
 }
 
 // pushOrder is one push to be started.
@@ -167,6 +189,7 @@ type effects struct {
 	ReadTimers   int // how many; 0 for none
 	ReadInbox    int
 	ReadFinished int
+	ReadBeats    []job.ID
 	// Look asks whether other nodes have added to the lanes. It is carried out after
 	// ReadInbox, which accounts for commands.
 	Look bool
@@ -185,6 +208,9 @@ type effects struct {
 	Deliver bool
 	Push    []pushOrder
 	Abort   []attemptKey
+	Cancel  []cancelNotice
+	// Concluded are the outcomes of accepted attempts that have ended.
+	Concluded []job.Outcome
 	// Settled are jobs whose terminal status has become durable.
 	Settled []*job.Job
 	// Trimmed are jobs that retention has removed, now that it is durable.
@@ -211,7 +237,7 @@ type effects struct {
 
 // reads reports whether the effects ask for anything to be read.
 func (e *effects) reads() bool {
-	return len(e.ReadKeys) > 0 || len(e.ReadLanes) > 0 || len(e.ReadHeads) > 0 || e.ReadTimers > 0 || e.ReadInbox > 0 || e.ReadFinished > 0 || e.Look
+	return len(e.ReadKeys) > 0 || len(e.ReadLanes) > 0 || len(e.ReadHeads) > 0 || e.ReadTimers > 0 || e.ReadInbox > 0 || e.ReadFinished > 0 || len(e.ReadBeats) > 0 || e.Look
 }
 
 func (e *effects) reset() {
@@ -221,5 +247,6 @@ func (e *effects) reset() {
 		ReadKeys: e.ReadKeys[:0], ReadLanes: e.ReadLanes[:0], ReadHeads: e.ReadHeads[:0], Push: e.Push[:0], Abort: e.Abort[:0],
 		Settled: e.Settled[:0], Gone: e.Gone[:0], Trimmed: e.Trimmed[:0],
 		Failing: e.Failing[:0], Circuits: e.Circuits[:0], Fired: e.Fired[:0],
+		ReadBeats: e.ReadBeats[:0], Cancel: e.Cancel[:0], Concluded: e.Concluded[:0],
 	}
 }

@@ -19,6 +19,7 @@ type ghost struct {
 	worker   string
 	node     string    // that will report; empty where it is dead
 	deadline time.Time // of the push
+	report   uint64    // the place in the inbox of what told its end; 0 where nothing did
 }
 
 // waitsOut reports whether a lost push is waited for.
@@ -28,8 +29,16 @@ func (m *machine) waitsOut(it *item, deadline, now time.Time) bool {
 
 // haunt begins to wait for a push that is not this node's.
 func (m *machine) haunt(it *item, ce *store.ClaimEntry) {
+	it.ghost, it.deadline = true, ce.Deadline
+	m.occupy(it)
+	m.ghosts = append(m.ghosts, ghost{until: ce.Deadline, item: it, worker: ce.Worker, deadline: ce.Deadline})
+	m.countGhosts(it.queue)
+}
+
+// occupy counts an attempt that began under another owner as in flight.
+func (m *machine) occupy(it *item) {
 	q := it.queue
-	it.state, it.ghost, it.deadline = itemRunning, true, ce.Deadline
+	it.state = itemRunning
 	m.jobs[it.entry.Job.ID] = it
 	q.inFlight++
 	if key := it.entry.Job.Key; q.byKey != nil && key != "" {
@@ -41,18 +50,23 @@ func (m *machine) haunt(it *item, ce *store.ClaimEntry) {
 		m.hold(it)
 		q.order.ready-- // it is in flight already
 	}
-	m.ghosts = append(m.ghosts, ghost{until: ce.Deadline, item: it, worker: ce.Worker, deadline: ce.Deadline})
-	m.countGhosts(q)
 }
 
 // countGhosts counts the ghosts of a queue at their workers, as soon as these serve
 // it.
 func (m *machine) countGhosts(q *queue) {
-	for _, g := range m.ghosts {
-		if g.item.queue == q && g.item.pool == nil && g.worker != "" {
-			if g.item.pool = q.pool(g.worker); g.item.pool != nil {
-				g.item.pool.inFlight++
-			}
+	for i := range m.ghosts {
+		m.ghosts[i].count(q)
+	}
+	for _, w := range m.accepted {
+		w.count(q)
+	}
+}
+
+func (g *ghost) count(q *queue) {
+	if g.item.queue == q && g.item.pool == nil && g.worker != "" {
+		if g.item.pool = q.pool(g.worker); g.item.pool != nil {
+			g.item.pool.inFlight++
 		}
 	}
 }

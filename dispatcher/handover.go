@@ -113,16 +113,31 @@ func earlier(a, b time.Time) time.Time {
 // onReport settles a push that another node has told the end of.
 func (m *machine) onReport(now time.Time, c *store.Command) {
 	i := slices.IndexFunc(m.ghosts, func(g ghost) bool { return g.item.attemptKey() == attemptKey{c.ID, c.Attempt} })
-	if i < 0 {
+	w := m.acceptedBy[attemptKey{c.ID, c.Attempt}]
+	if i < 0 && w == nil {
 		return // it was settled before
 	}
 	a, ok := parseAnswer(c.Report)
 	if !ok {
 		return // of a version that says it otherwise: it is lost in the end
 	}
+	if w != nil {
+		if !a.Accepted {
+			m.conclude(now, w, &a, c.Seq)
+		}
+		return
+	}
 	g := m.ghosts[i]
 	m.ghosts = slices.Delete(m.ghosts, i, i+1)
-	m.lay(g, &a, now)
+	switch it := g.item; {
+	case !a.Accepted:
+		m.lay(g, &a, now)
+	case m.zombies[it.attemptKey()] == nil:
+		m.await(now, it, g.worker)
+	default: // cancelled meanwhile
+		m.notice(it)
+		m.lay(g, nil, now)
+	}
 }
 
 // reported books a push that another node has ended, as onPushed does one of this
@@ -131,6 +146,8 @@ func (m *machine) reported(g ghost, a *push.Answer, now time.Time) {
 	it := g.item
 	it.queue.ended.add(now, 1)
 	j := m.decide(it, a, now)
-	j.Attempts[len(j.Attempts)-1].Worker = g.worker // which may not serve the queue any more
+	last := &j.Attempts[len(j.Attempts)-1]
+	last.Worker = g.worker // which may not serve the queue any more
+	last.Report = g.report
 	m.settleWith(it, j, a)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,7 +40,8 @@ type loop struct {
 	commits  chan *store.Commit
 	outcomes chan error
 	outbox   chan struct{} // has a value while it may have entries
-	lost     chan error    // why the lease cannot be renewed
+	notices  chan cancelNotice
+	lost     chan error // why the lease cannot be renewed
 	telling  chan shardLive
 	stand    standstill
 	polled   bool // by the poll for what others have written: it is time to tell them, too
@@ -127,6 +129,8 @@ func (l *loop) serve(ctx context.Context, ready func()) error {
 	defer aside.Wait()
 	l.outbox = make(chan struct{}, 1)
 	aside.Go(func() { l.deliverAll(renewing) })
+	l.notices = make(chan cancelNotice, maxNotices)
+	aside.Go(func() { l.tellCancels(renewing) })
 	defer close(l.telling)
 	defer close(l.commits)
 	defer stopRenewing()
@@ -163,9 +167,13 @@ func (l *loop) open(ctx context.Context) (recovered, error) {
 	if err != nil {
 		return recovered{}, fmt.Errorf("read limits of shard %d: %w", l.shard, err)
 	}
+	accepted, err := owner.Accepted(ctx)
+	if err != nil {
+		return recovered{}, fmt.Errorf("read accepted attempts of shard %d: %w", l.shard, err)
+	}
 	l.owner = owner
 	l.m = newMachine(l.d.config.Load(), l.d.limits, owner.NextCommit(), owner.Epoch(), owner)
-	return recovered{claims, lanes, limits}, nil
+	return recovered{claims, lanes, limits, accepted}, nil
 }
 
 func (l *loop) loop(ctx context.Context, opening recovered, other foreignChanges) error {
@@ -370,6 +378,15 @@ func (l *loop) carry(ctx context.Context, out *effects, events []event, now time
 	for i := range out.Push {
 		l.push(&out.Push[i])
 	}
+	for _, n := range out.Cancel {
+		select {
+		case l.notices <- n:
+		default: // too many at once: its next report tells the worker
+		}
+	}
+	for _, o := range out.Concluded {
+		l.d.totals.outcome(o)
+	}
 	l.d.totals.lost.Add(int64(out.Lost))
 	l.d.totals.missed.Add(int64(out.Missed))
 	l.d.totals.skipped.Add(int64(out.Skipped))
@@ -477,6 +494,15 @@ func (l *loop) read(ctx context.Context, out *effects, events []event, now time.
 			return err
 		}); err != nil {
 			return nil, fmt.Errorf("look for what other nodes have written: %w", err)
+		}
+	}
+	if len(out.ReadBeats) > 0 {
+		if err := l.patiently(ctx, func() error {
+			until, err := l.owner.ReadBeats(ctx, out.ReadBeats)
+			events = appended(events, err, beatsRead{slices.Clone(out.ReadBeats), until})
+			return err
+		}); err != nil {
+			return nil, fmt.Errorf("read heartbeats: %w", err)
 		}
 	}
 	if out.ReadFinished > 0 {

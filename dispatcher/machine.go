@@ -81,6 +81,8 @@ type machine struct {
 	strolling   []*queue  // their walks pause
 	walkAt      time.Time // until then
 	ghosts      []ghost
+	accepted    acceptedHeap
+	acceptedBy  map[attemptKey]*accepted
 	schedules   schedules
 	sweepAt     time.Time // when queues are to be swept again
 	rules       *store.RetentionRules
@@ -202,6 +204,10 @@ func (m *machine) apply(now time.Time, ev event) {
 		m.onLooked(now, ev)
 	case finishedRead:
 		m.onFinishedRead(ev)
+	case beatsRead:
+		m.onBeatsRead(now, ev)
+	case cancelTold:
+		m.onCancelTold(now, attemptKey(ev))
 	case granted:
 		m.onGranted(ev)
 	case windowed:
@@ -280,6 +286,7 @@ func (m *machine) askReads(now time.Time) {
 	if !m.nextDue.IsZero() && !now.Before(m.nextDue) {
 		m.out.ReadTimers = m.limits.Timers
 	}
+	m.askBeats(now)
 	if !now.Before(m.sweepAt) {
 		m.sweepAt = now.Add(m.limits.SweepEvery)
 		m.sweep(now)
@@ -482,7 +489,7 @@ func (m *machine) wake() {
 		return
 	}
 	wake := m.sweepAt
-	times := [...]time.Time{m.nextDue, m.throttled, m.nextGhost(), {}, {}, {}, m.lookDue}
+	times := [...]time.Time{m.nextDue, m.throttled, m.nextGhost(), {}, {}, {}, m.lookDue, m.accepted.next()}
 	if len(m.strolling) > 0 {
 		times[4] = m.walkAt
 	}

@@ -22,21 +22,26 @@ func (l *loop) push(o *pushOrder) {
 	}
 	l.mu.Unlock()
 	l.d.totals.started.Add(1)
-	l.d.runners.do(task{l, l.lease, ctx, cancel, push.Request{
-		Destination: l.destination(o), JobID: j.ID, Incarnation: j.Incarnation,
+	r := push.Request{
+		Destination: l.destination(j, o.Worker), JobID: j.ID, Incarnation: j.Incarnation,
 		Attempt: o.Attempt, MaxAttempts: o.Max, Type: j.Type, Queue: j.Queue, Key: j.Key,
 		Epoch: l.owner.Epoch(), EnqueuedAt: j.CreatedAt, Deadline: time.Now().Add(o.Timeout),
 		ContentType: j.ContentType, Headers: j.Headers, Body: o.Entry.Payload,
-	}})
+		Async: o.Worker != nil && o.Worker.Async,
+	}
+	if l.d.callback != nil {
+		r.CallbackURL, r.AttemptToken = l.d.callback(j.ID, o.Attempt)
+	}
+	l.d.runners.do(task{l, l.lease, ctx, cancel, r})
 }
 
-// destination returns where an order goes; nil where that cannot be.
-func (l *loop) destination(o *pushOrder) *push.Destination {
-	if o.Worker != nil {
-		return o.Worker.destination
+// destination returns where a job goes; nil where that cannot be.
+func (l *loop) destination(j *job.Job, worker *Worker) *push.Destination {
+	if worker != nil {
+		return worker.destination
 	}
 	w := Worker{Secrets: l.d.config.Load().SigningSecrets}
-	return l.d.destination(push.DestinationConfig{URL: o.Entry.Job.URL, Method: o.Entry.Job.Method}, &w)
+	return l.d.destination(push.DestinationConfig{URL: j.URL, Method: j.Method}, &w)
 }
 
 // abort closes the request of a push.
@@ -97,7 +102,9 @@ func (t *task) run() {
 		a = t.l.d.client.Push(t.ctx, &t.req)
 	}
 	t.cancel()
-	t.l.d.totals.outcome(a.Outcome)
+	if !a.Accepted {
+		t.l.d.totals.outcome(a.Outcome)
+	}
 	t.l.landed(result{t.req.JobID, t.req.Attempt, a})
 }
 

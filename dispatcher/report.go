@@ -24,6 +24,7 @@ const (
 	fieldNoRetry    = 8
 	fieldGone       = 9
 	fieldDuration   = 10
+	fieldAccepted   = 11
 )
 
 // reportOf returns the command that tells the shard's owner how an attempt ended.
@@ -52,6 +53,7 @@ func appendAnswer(b []byte, a *push.Answer) []byte {
 	number(fieldNoRetry, truth(a.NoRetry))
 	number(fieldGone, truth(a.Gone))
 	number(fieldDuration, int64(a.Duration))
+	number(fieldAccepted, truth(a.Accepted))
 	return b
 }
 
@@ -89,6 +91,8 @@ func parseAnswer(report []byte) (a push.Answer, ok bool) {
 			a.Gone = number != 0
 		case fieldDuration:
 			a.Duration = time.Duration(number)
+		case fieldAccepted:
+			a.Accepted = number != 0
 		}
 	})
 	return a, ok

@@ -17,9 +17,16 @@ func (m *machine) onPushed(now time.Time, r *result) {
 		key := attemptKey{r.ID, r.Attempt}
 		if z := m.zombies[key]; z != nil {
 			delete(m.zombies, key)
+			if r.Answer.Accepted {
+				m.notice(z)
+			}
 			m.land(z)
 			m.buried(z)
 		}
+		return
+	}
+	if r.Answer.Accepted {
+		m.accept(now, it, &r.Answer)
 		return
 	}
 	m.note(it, &r.Answer, now)
@@ -231,9 +238,12 @@ func (m *machine) gone(it *item) {
 // settleWith puts a job's new state into the next commit.
 func (m *machine) settleWith(it *item, j *job.Job, a *push.Answer) {
 	s := store.Settle{Job: j, Was: it.entry.Standing()}
-	if it.claim != 0 {
+	switch {
+	case it.claim != 0:
 		s.Was.Place = store.InClaim
 		m.unclaim(it)
+	case it.accepted:
+		s.Was.Place = m.unaccept(it)
 	}
 	if a != nil && len(a.Body) > 0 {
 		s.Answer, s.AnswerType = a.Body, a.ContentType
@@ -256,6 +266,9 @@ func (m *machine) settleWith(it *item, j *job.Job, a *push.Answer) {
 // unclaim takes an item out of its claim record; the last one takes the record
 // with it.
 func (m *machine) unclaim(it *item) {
+	if it.claim == 0 {
+		return
+	}
 	m.claims[it.claim]--
 	if m.claims[it.claim] == 0 {
 		delete(m.claims, it.claim)
@@ -291,6 +304,9 @@ func (m *machine) onRecovered(now time.Time, ev recovered) {
 				m.lost(it, ce.Worker, now)
 			}
 		}
+	}
+	for i := range ev.Accepted {
+		m.recoverAccepted(&ev.Accepted[i])
 	}
 	for _, l := range ev.Lanes {
 		m.grow(l)

@@ -32,7 +32,7 @@ func (s *sim) move() {
 func (s *sim) living() living {
 	nodes := []string{s.node}
 	for _, p := range s.inFlight {
-		if !s.dead[p.node] && !slices.Contains(nodes, p.node) {
+		if p.async == nil && !s.dead[p.node] && !slices.Contains(nodes, p.node) {
 			nodes = append(nodes, p.node)
 		}
 	}
@@ -44,7 +44,7 @@ func (s *sim) living() living {
 func (s *sim) die() {
 	var nodes []string
 	for _, p := range s.inFlight {
-		if p.node != s.node && !s.dead[p.node] {
+		if p.async == nil && p.node != s.node && !s.dead[p.node] {
 			nodes = append(nodes, p.node)
 		}
 	}
@@ -54,7 +54,7 @@ func (s *sim) die() {
 		s.logf("%s dies", dies)
 		s.dead[dies] = true
 		for _, p := range s.inFlight {
-			p.done = p.done || p.node == dies
+			p.done = p.done || p.async == nil && p.node == dies
 		}
 	}
 	if s.chance(2) {
@@ -90,7 +90,7 @@ func (s *sim) repeat() {
 // answers reports whether a push will be answered.
 func (s *sim) answers() bool {
 	for _, p := range s.inFlight {
-		if !p.done {
+		if !p.done && p.async.reports() {
 			return true
 		}
 	}
@@ -127,6 +127,10 @@ func (s *sim) checkHandedOver() {
 		return slices.Compare(append(a.id[:], byte(a.attempt)), append(b.id[:], byte(b.attempt)))
 	}) {
 		p := s.inFlight[key]
+		if p.async != nil {
+			s.checkWaited(key, p)
+			continue
+		}
 		if p.node == s.node || slices.ContainsFunc(s.m.ghosts, func(g ghost) bool { return g.item.attemptKey() == key }) {
 			continue
 		}

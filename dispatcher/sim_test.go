@@ -211,6 +211,7 @@ type simPush struct {
 	until   time.Time
 	aborted bool
 	done    bool // answered, but the machine has not been told yet
+	async   *simAsync
 }
 
 func simulate(seed uint64, logf func(string, ...any)) (err error) {
@@ -296,6 +297,7 @@ func (s *sim) config() *Config {
 			Name: fmt.Sprintf("w%d", i), URL: "http://worker", Weight: 1 + s.rng.IntN(3), Concurrency: s.rng.IntN(3),
 			Paused: !s.healing && s.chance(6), Queues: []string{queueName(i)}, Version: s.version(),
 			Resumed: s.resume(&s.resumed[2+i]), Ramp: s.chance(2), Circuit: s.circuits[i],
+			Heartbeat: time.Duration(1+s.rng.IntN(90)) * time.Second, AsyncTimeout: time.Duration(1+s.rng.IntN(20)) * time.Minute,
 		}
 		if s.chance(2) {
 			w.AutoPause = job.AutoPause{Mode: job.On, After: job.Duration(time.Minute), MinAttempts: 1 + s.rng.IntN(4)}
@@ -383,7 +385,9 @@ func (s *sim) start() {
 	s.events, s.node, s.young, s.began = nil, fmt.Sprint("n", s.life), true, s.now
 	limits, err := owner.Limits(ctx)
 	s.must(err)
-	s.step(recovered{claims, lanes, limits})
+	accepted, err := owner.Accepted(ctx)
+	s.must(err)
+	s.step(recovered{claims, lanes, limits, accepted})
 	if s.healing || s.chance(2) {
 		s.post(s.living())
 	}
@@ -413,6 +417,8 @@ func (s *sim) act() {
 		s.move()
 	case n < 95:
 		s.step(foreign{})
+	case n < 97:
+		s.beat()
 	default:
 		s.step()
 	}
@@ -545,7 +551,7 @@ func (s *sim) answer() {
 		return
 	}
 	p.done = true
-	if p.node != s.node {
+	if p.node != s.node || p.async != nil {
 		s.report(key, s.someAnswer(p))
 		return
 	}
@@ -557,7 +563,7 @@ func (s *sim) answer() {
 func (s *sim) somePush() (attemptKey, *simPush) {
 	var keys []attemptKey
 	for key, p := range s.inFlight {
-		if !p.done {
+		if !p.done && p.async.reports() {
 			keys = append(keys, key)
 		}
 	}
@@ -577,6 +583,9 @@ func (s *sim) someAnswer(p *simPush) push.Answer {
 	}
 	if s.healing {
 		return push.Answer{Outcome: job.OutcomeSucceeded, StatusCode: 200}
+	}
+	if p.async == nil && s.chance(6) {
+		return push.Answer{Outcome: job.OutcomeSucceeded, StatusCode: 202, Accepted: true}
 	}
 	switch s.rng.IntN(12) {
 	case 0, 1, 2:
@@ -613,6 +622,7 @@ func (s *sim) finishCommit() {
 			s.bookLocks(s.commit)
 			s.bookSent()
 			s.bookFired()
+			s.bookAccepted()
 		}
 		if errors.Is(err, store.ErrUnavailable) {
 			return // tried again later
@@ -633,6 +643,7 @@ func (s *sim) booked() {
 	s.bookLocks(s.commit)
 	s.bookSent()
 	s.bookFired()
+	s.bookAccepted()
 	for _, j := range s.commit.Replace {
 		s.takeTurn(j)
 		s.known[j.ID].late = true
@@ -812,7 +823,10 @@ func (s *sim) crash() {
 		s.booked()
 	}
 	for key, p := range s.inFlight {
-		if p.node != s.node {
+		switch {
+		case p.async != nil && p.async.kept && !p.async.cancelled:
+			continue // it needs no node
+		case p.async == nil && p.node != s.node:
 			continue // another's, that goes on
 		}
 		if !p.done {
@@ -868,9 +882,13 @@ func (s *sim) step(first ...event) {
 				if !reconfigured {
 					s.noteThrottling(&r)
 				}
-				delete(s.inFlight, attemptKey{r.ID, r.Attempt})
+				s.ended(&r)
+			}
+			if told, ok := ev.(cancelTold); ok {
+				delete(s.inFlight, attemptKey(told))
 			}
 		}
+		s.forgetCancelled()
 		if s.busy {
 			s.m.pace.perMs = 50 // commits are held back as on a busy shard
 		}
@@ -992,6 +1010,9 @@ func (s *sim) carry(out *effects) (events []event) {
 	for i := range out.Push {
 		s.checkPush(out.Push[i])
 	}
+	for i := range out.Cancel {
+		s.cancelled(&out.Cancel[i])
+	}
 	s.delivering = s.delivering || out.Deliver
 	if out.Commit != nil {
 		s.send(out.Commit)
@@ -1039,6 +1060,11 @@ func (s *sim) carry(out *effects) (events []event) {
 		s.logf("  looked: %v again %v", lanes, again)
 		events = append(events, looked{lanes, again})
 	}
+	if len(out.ReadBeats) > 0 {
+		until, err := s.owner.ReadBeats(ctx, out.ReadBeats)
+		s.must(err)
+		events = append(events, beatsRead{slices.Clone(out.ReadBeats), until})
+	}
 	if out.ReadFinished > 0 {
 		trims, next, err := s.owner.ReadFinished(ctx, s.m.rules, s.now, out.ReadFinished)
 		s.must(err)
@@ -1079,6 +1105,7 @@ func (s *sim) checkCommit(c *store.Commit) {
 			s.logf("  limits %s circuits %+v", l.Queue, s.circuitsAfter(c, l.Queue))
 		}
 	}
+	s.checkAccepted(c)
 	s.checkOverlap(c)
 	s.checkLimits(c)
 	s.checkKeys(c)
@@ -1195,7 +1222,7 @@ func (s *sim) heal() {
 		s.deliver()
 		s.step()
 		if s.commit == nil && !s.delivering && !s.answers() && len(s.events) == 0 {
-			if s.allEnded() && s.noneWaits() && s.m.lookDue.IsZero() && len(s.m.ghosts) == 0 { // a job that was cancelled may still be waited for
+			if s.allEnded() && s.noneWaits() && s.m.lookDue.IsZero() && len(s.m.ghosts)+len(s.m.accepted) == 0 { // a job that was cancelled may still be waited for
 				s.checkEnd()
 				s.checkSchedules()
 				s.runOut()

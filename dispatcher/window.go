@@ -35,6 +35,7 @@ type item struct {
 
 	deadline time.Time // of the push in flight
 	ghost    bool      // the push is not this node's (see ghost)
+	accepted bool      // its worker has taken the attempt over (see accepted)
 }
 
 // attemptKey names the item's attempt.

@@ -122,6 +122,9 @@ type Attempt struct {
 	AnswerSize int
 	// AnswerType is the answer's content type.
 	AnswerType string
+	// Report tells which report of the worker ended an accepted attempt: its place in
+	// the shard's inbox; 0 where none did.
+	Report uint64
 }
 
 // MaxAnswerKept is how many bytes of a worker's answer are kept in each

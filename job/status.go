@@ -116,6 +116,7 @@ const (
 	ReasonNone             Reason = ""
 	ReasonHTTPStatus       Reason = "http_status"       // an answer other than 2xx
 	ReasonTimeout          Reason = "timeout"           // the attempt's deadline passed
+	ReasonHeartbeat        Reason = "heartbeat"         // the worker of an accepted attempt was silent for too long
 	ReasonDNS              Reason = "dns"               // the name did not resolve
 	ReasonConnect          Reason = "connect"           // refused, unreachable, reset while dialing
 	ReasonTLS              Reason = "tls"               // handshake or certificate
@@ -128,7 +129,7 @@ const (
 	ReasonGone             Reason = "gone"              // 410
 	ReasonNoRetry          Reason = "no_retry"          // orchestrix-no-retry: true
 	ReasonFatalStatus      Reason = "fatal_status"      // a status in the policy's fatal_statuses
-	ReasonAsyncUnsupported Reason = "async_unsupported" // 202 asked for asynchronous work
+	ReasonAsyncUnsupported Reason = "async_unsupported" // 202 asked for asynchronous work, but nothing can be reported to this server
 	ReasonMaxAttempts      Reason = "max_attempts"      // attempts used up
 	ReasonMaxDuration      Reason = "max_duration"      // would be retried after max_duration
 	ReasonExpired          Reason = "expired"           // expires_at passed

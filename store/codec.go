@@ -77,6 +77,7 @@ const (
 	attemptAnswer
 	attemptAnswerSize
 	attemptAnswerType
+	attemptReport
 )
 
 // appendJob appends the record of a job.
@@ -160,7 +161,8 @@ func appendAttempt(b []byte, a *job.Attempt) []byte {
 		b = protowire.AppendBytes(b, a.Answer)
 	}
 	b = appendInt(b, attemptAnswerSize, int64(a.AnswerSize))
-	return appendText(b, attemptAnswerType, a.AnswerType)
+	b = appendText(b, attemptAnswerType, a.AnswerType)
+	return appendInt(b, attemptReport, int64(a.Report))
 }
 
 func appendText(b []byte, n protowire.Number, s string) []byte {
@@ -364,6 +366,8 @@ func decodeAttempt(j *job.Job, outer *fields) {
 			a.AnswerSize = int(f.int())
 		case attemptAnswerType:
 			a.AnswerType = f.text()
+		case attemptReport:
+			a.Report = uint64(f.int())
 		}
 	}
 	outer.adopt(&f)

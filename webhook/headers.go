@@ -23,26 +23,34 @@ const HeaderPrefix = "orchestrix-"
 // The headers of a push beyond the standard. Times are RFC 3339 in UTC; job
 // type, queue and key are encoded by EncodeValue. An empty value is not sent.
 const (
-	HeaderAttempt     = "orchestrix-attempt"
-	HeaderDeadline    = "orchestrix-deadline"
-	HeaderEnqueuedAt  = "orchestrix-enqueued-at"
-	HeaderEpoch       = "orchestrix-epoch"
-	HeaderIncarnation = "orchestrix-incarnation"
-	HeaderJobType     = "orchestrix-job-type"
-	HeaderKey         = "orchestrix-key"
-	HeaderMaxAttempts = "orchestrix-max-attempts"
-	HeaderQueue       = "orchestrix-queue"
+	HeaderAttempt = "orchestrix-attempt"
+	// HeaderAttemptToken is the bearer token by which the attempt may be reported on
+	// at HeaderCallbackURL.
+	HeaderAttemptToken = "orchestrix-attempt-token"
+	HeaderCallbackURL  = "orchestrix-callback-url"
+	HeaderDeadline     = "orchestrix-deadline"
+	HeaderEnqueuedAt   = "orchestrix-enqueued-at"
+	HeaderEpoch        = "orchestrix-epoch"
+	HeaderIncarnation  = "orchestrix-incarnation"
+	HeaderJobType      = "orchestrix-job-type"
+	HeaderKey          = "orchestrix-key"
+	HeaderMaxAttempts  = "orchestrix-max-attempts"
+	HeaderQueue        = "orchestrix-queue"
 	// HeaderOwnSignature covers every other orchestrix-* header, the id, the
 	// time and the body.
 	HeaderOwnSignature = "orchestrix-signature"
 )
 
+// TypeCancel is the job type of the push that tells a worker that an attempt which it
+// has taken over is cancelled. It carries the headers of the job.
+const TypeCancel = "orchestrix.job.cancel"
+
 // The headers that mean something in a worker's answer.
 const (
 	// HeaderNoRetry with the value "true" makes a failed job dead at once.
 	HeaderNoRetry = "orchestrix-no-retry"
-	// HeaderAsync with the value "true" and status 202 asks to complete the job
-	// later.
+	// HeaderAsync with the value "true" and status 202 takes the attempt over: the
+	// worker reports its end later.
 	HeaderAsync = "orchestrix-async"
 )
 

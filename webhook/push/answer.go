@@ -37,6 +37,9 @@ type Answer struct {
 	NoRetry bool
 	// Gone says that the worker answered 410: it wants no more pushes.
 	Gone bool
+	// Accepted says that the worker has taken the attempt over and will report its end;
+	// the Outcome is then that of the request alone.
+	Accepted bool
 
 	Started time.Time
 	// Duration is from the call of Push to the answer's last byte.
@@ -44,11 +47,14 @@ type Answer struct {
 }
 
 // judge sets the outcome of a complete answer.
-func (a *Answer) judge(h *head, now time.Time) {
+func (a *Answer) judge(h *head, r *Request, now time.Time) {
 	wait, asked := parseRetryAfter(h.retryAfter, now)
 	switch {
-	case h.status == http.StatusAccepted && h.async:
-		a.fail(job.ReasonAsyncUnsupported, "answered 202 with orchestrix-async: asynchronous work is not supported")
+	case h.status == http.StatusAccepted && (h.async || r.Async) && r.CallbackURL == "":
+		a.fail(job.ReasonAsyncUnsupported, "answered 202 to take the attempt over, but this server has no --public-url to which its end could be reported")
+	case h.status == http.StatusAccepted && (h.async || r.Async):
+		a.Outcome, a.Accepted = job.OutcomeSucceeded, true
+		return
 	case h.status/100 == 2:
 		a.Outcome = job.OutcomeSucceeded
 		return

@@ -190,7 +190,7 @@ func TestErrorTextIsBounded(t *testing.T) {
 	t.Parallel()
 	for _, location := range []string{repeated("/é", 4000), "\xff\xfe", "http://a@b@c/" + repeated("x", 4000), "http://\u0085/\t"} {
 		a := Answer{}
-		a.judge(&head{status: http.StatusFound, location: location}, time.Now())
+		a.judge(&head{status: http.StatusFound, location: location}, &Request{}, time.Now())
 		if len(a.Error) > job.MaxErrorKept || !utf8.ValidString(a.Error) || strings.ContainsAny(a.Error, "\r\n\t\u0085@") {
 			t.Errorf("got %q", a.Error)
 		}

@@ -144,7 +144,7 @@ func (c *Client) Push(ctx context.Context, r *Request) Answer {
 	if err != nil {
 		x.failure(ctx, err, &a)
 	} else {
-		a.judge(&x.head, ended)
+		a.judge(&x.head, r, ended)
 	}
 	if x.token != "" && a.StatusCode == http.StatusUnauthorized {
 		r.Destination.tokens.refused(x.token, ended)

@@ -45,6 +45,12 @@ type Request struct {
 	// Body is the payload's exact bytes.
 	Body []byte
 
+	// CallbackURL and AttemptToken tell the worker where and by what it may report on
+	// the attempt; they are not sent where they are empty. Async says that a 202 takes
+	// the attempt over also without the header that says so.
+	CallbackURL, AttemptToken string
+	Async                     bool
+
 	// Before, where set, is called once, when the connection stands and before
 	// the first byte is written. With an error nothing is sent and the outcome
 	// is job.OutcomeLost with the error's text: the caller has lost the right to
@@ -122,6 +128,8 @@ func (r *Request) appendOwnHeaders(out []byte) ([]byte, error) {
 func (r *Request) appendJob(out, lines []byte, deadline time.Time) (head, signed []byte) {
 	w := jobHeaders{out, lines}
 	w.number(webhook.HeaderAttempt, uint64(max(r.Attempt, 0)))
+	w.text(webhook.HeaderAttemptToken, r.AttemptToken)
+	w.text(webhook.HeaderCallbackURL, r.CallbackURL)
 	w.time(webhook.HeaderDeadline, deadline)
 	w.time(webhook.HeaderEnqueuedAt, r.EnqueuedAt)
 	w.number(webhook.HeaderEpoch, r.Epoch)
