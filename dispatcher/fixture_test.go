@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -43,6 +44,10 @@ type fixture struct {
 	reads   int
 
 	together []int // how many lanes were read at once
+
+	beats     map[job.ID]time.Time // until when accepted attempts go on
+	cancels   []cancelNotice
+	concluded []job.Outcome
 }
 
 func (f *fixture) Take(store.Lane, *store.Entry) bool { return !f.refuse }
@@ -230,6 +235,11 @@ func (f *fixture) read(out *effects) (events []event) {
 		n := min(out.ReadInbox, len(f.inbox))
 		events = append(events, inboxRead{slices.Clone(f.inbox[:n]), n == out.ReadInbox})
 	}
+	if len(out.ReadBeats) > 0 {
+		events = append(events, beatsRead{slices.Clone(out.ReadBeats), maps.Clone(f.beats)})
+	}
+	f.cancels = append(f.cancels, out.Cancel...)
+	f.concluded = append(f.concluded, out.Concluded...)
 	if out.ReadFinished > 0 {
 		n := min(out.ReadFinished, len(f.finished))
 		answer := finishedRead{Next: f.now.Add(time.Hour)}
@@ -258,6 +268,12 @@ func (f *fixture) durable() {
 	}
 	for i := range c.Settle {
 		f.settle(&c.Settle[i])
+	}
+	for i := range c.Accept {
+		if f.beats == nil {
+			f.beats = make(map[job.ID]time.Time)
+		}
+		f.beats[c.Accept[i].Entry.Job.ID] = c.Accept[i].Until()
 	}
 	for _, e := range c.Promote {
 		f.untime(e.Job.ID, store.TimerDue)

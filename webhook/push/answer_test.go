@@ -51,7 +51,7 @@ func TestAnswers(t *testing.T) {
 		},
 		"202 async": {
 			status("202 Accepted", "Orchestrix-Async: TRUE"),
-			failed(202, job.ReasonAsyncUnsupported, "answered 202 with orchestrix-async: asynchronous work is not supported"),
+			failed(202, job.ReasonAsyncUnsupported, "answered 202 to take the attempt over, but this server has no --public-url to which its end could be reported"),
 		},
 		"202 async false":   {status("202 Accepted", "orchestrix-async: false"), succeeded(202)},
 		"200 async":         {status("200 OK", "orchestrix-async: true"), succeeded(200)},
