@@ -69,6 +69,9 @@ type Options struct {
 	Guard      Guard
 	Pusher     Pusher
 	Logger     *slog.Logger // discards by default
+	// OnEnqueued is called for each stored job with its queue, concurrently; it must not
+	// block. nil where nobody wants to know.
+	OnEnqueued func(queue string)
 	// RootKey is a key that may do everything; see CheckRootKey. Only its hash
 	// is kept. Empty means that there is none.
 	RootKey string
@@ -126,6 +129,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.QueueConcurrency == 0 {
 		o.QueueConcurrency = DefaultQueueConcurrency
+	}
+	if o.OnEnqueued == nil {
+		o.OnEnqueued = func(string) {}
 	}
 	o.Retry = o.Retry.Over(job.DefaultPolicy())
 	return o

@@ -108,6 +108,7 @@ func (c *Control) receipt(ctx context.Context, nj *store.NewJob, e store.Enqueue
 		return Receipt{}, unanswered()
 	}
 	c.totals.enqueued.Add(1)
+	c.o.OnEnqueued(e.Job.Queue)
 	return Receipt{Job: e.Job, Status: e.Job.Display(now, false)}, nil
 }
 

@@ -128,7 +128,7 @@ func (m *machine) conclude(now time.Time, w *accepted, a *push.Answer, report ui
 	a.Duration = now.Sub(w.item.started)
 	w.report = report
 	if !w.cancelled {
-		m.out.Concluded = append(m.out.Concluded, a.Outcome)
+		m.out.Concluded = append(m.out.Concluded, concluded{w.item.entry.Job.Queue, w.worker, a.Outcome})
 	}
 	m.lay(w.ghost, a, now)
 }

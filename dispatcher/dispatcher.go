@@ -50,6 +50,8 @@ type Options struct {
 	// once a minute while that is so, perhaps concurrently. It may block; Stop waits
 	// for it.
 	OnFailing func(Failing)
+	// Meter is told what the dispatcher does; nil where nobody is.
+	Meter Meter
 }
 
 // The defaults of Options.
@@ -81,6 +83,7 @@ type Dispatcher struct {
 	callback  func(job.ID, int) (url, token string)
 	onGone    func(string)
 	onFailing func(Failing)
+	meter     Meter
 	nonce     engine.Nonce
 	slots     *slots
 	window    budget
@@ -107,6 +110,9 @@ func New(o Options) *Dispatcher {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Meter == nil {
+		o.Meter = noMeter{}
+	}
 	if o.MaxInFlight <= 0 {
 		o.MaxInFlight = DefaultMaxInFlight
 	}
@@ -114,7 +120,7 @@ func New(o Options) *Dispatcher {
 		o.WindowBytes = DefaultWindowBytes
 	}
 	d := &Dispatcher{
-		store: o.Store, client: o.Push, log: o.Logger, callback: o.Callback, onGone: o.OnGone, onFailing: o.OnFailing,
+		store: o.Store, client: o.Push, log: o.Logger, callback: o.Callback, onGone: o.OnGone, onFailing: o.OnFailing, meter: o.Meter,
 		limits: defaultLimits(), slots: newSlots(o.MaxInFlight), shared: o.Shared, lease: cmp.Or(o.Lease, DefaultLease),
 	}
 	d.limits.QueueInFlight = max(1, o.MaxInFlight/2)

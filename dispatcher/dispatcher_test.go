@@ -277,7 +277,7 @@ func TestStoreAwayAndBack(t *testing.T) {
 	w.until("all are pushed", func() bool { n, _ := w.worker.count(); return n == 50 })
 	f.err.Store(&store.ErrUnavailable)
 	close(release)
-	w.until("the store was asked in vain", func() bool { w.d.Totals(); return f.n.Load() > 20 })
+	w.until("the store was asked in vain", func() bool { w.d.QueueLive("q0"); return f.n.Load() > 20 })
 	f.err.Store(nil)
 	w.untilSucceeded(50)
 	w.enqueue("q1", 50)

@@ -209,8 +209,8 @@ type effects struct {
 	Push    []pushOrder
 	Abort   []attemptKey
 	Cancel  []cancelNotice
-	// Concluded are the outcomes of accepted attempts that have ended.
-	Concluded []job.Outcome
+	// Concluded are accepted attempts that have ended.
+	Concluded []concluded
 	// Settled are jobs whose terminal status has become durable.
 	Settled []*job.Job
 	// Trimmed are jobs that retention has removed, now that it is durable.

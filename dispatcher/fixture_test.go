@@ -239,7 +239,9 @@ func (f *fixture) read(out *effects) (events []event) {
 		events = append(events, beatsRead{slices.Clone(out.ReadBeats), maps.Clone(f.beats)})
 	}
 	f.cancels = append(f.cancels, out.Cancel...)
-	f.concluded = append(f.concluded, out.Concluded...)
+	for _, c := range out.Concluded {
+		f.concluded = append(f.concluded, c.Outcome)
+	}
 	if out.ReadFinished > 0 {
 		n := min(out.ReadFinished, len(f.finished))
 		answer := finishedRead{Next: f.now.Add(time.Hour)}

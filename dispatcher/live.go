@@ -13,10 +13,12 @@ import (
 
 // Totals count what a node has done since it started, and what it holds now.
 type Totals struct {
-	// Started counts pushes; Attempts those that ended, by outcome; Settled jobs
-	// that became terminal, by status; Lost attempts of dead nodes that were
-	// booked here; Commits the durable writes of the dispatcher.
+	// Started counts pushes; Retries those of them that were not the first of their
+	// job; Attempts those that ended, by outcome; Settled jobs that became terminal, by
+	// status; Lost attempts of dead nodes that were booked here; Commits the durable
+	// writes of the dispatcher.
 	Started  int64
+	Retries  int64
 	Attempts map[job.Outcome]int64
 	Settled  map[job.Status]int64
 	Lost     int64
@@ -45,6 +47,7 @@ type Totals struct {
 
 type totals struct {
 	started, lost, commits atomic.Int64
+	retries                atomic.Int64
 	circuitsOpened         atomic.Int64
 	fenced                 atomic.Int64
 	turns                  atomic.Int64 // of all loops, for tests
@@ -58,11 +61,11 @@ type totals struct {
 
 func (t *totals) outcome(o job.Outcome) { t.attempts[o&7].Add(1) }
 
-// Totals returns the node's totals. It asks every shard's loop and so costs
-// about as much as a step of each.
+// Totals returns the node's totals. It waits for nobody; what is held now is as it was
+// after the last turn of each shard's loop.
 func (d *Dispatcher) Totals() Totals {
 	t := Totals{
-		Started: d.totals.started.Load(), Lost: d.totals.lost.Load(), Commits: d.totals.commits.Load(),
+		Started: d.totals.started.Load(), Retries: d.totals.retries.Load(), Lost: d.totals.lost.Load(), Commits: d.totals.commits.Load(),
 		CircuitsOpened: d.totals.circuitsOpened.Load(), Fenced: d.totals.fenced.Load(), Owned: len(d.Owned()),
 		Attempts: make(map[job.Outcome]int64), Settled: make(map[job.Status]int64),
 		TrimmedByAge: make(map[job.Status]int64), TrimmedByBytes: make(map[job.Status]int64),
@@ -76,14 +79,11 @@ func (d *Dispatcher) Totals() Totals {
 	}
 	t.Missed, t.Skipped = d.totals.missed.Load(), d.totals.skipped.Load()
 	t.Fired, t.LatenessSum, t.Lateness = d.totals.lateness.read()
-	var mu sync.Mutex
-	d.each(func(m *machine) {
-		mu.Lock()
-		defer mu.Unlock()
-		t.InFlight += m.inFlight
-		t.WindowJobs += m.ready
-		t.WindowBytes += m.bytes
-	})
+	for _, l := range d.loops {
+		t.InFlight += int(l.gauges.inFlight.Load())
+		t.WindowJobs += int(l.gauges.ready.Load())
+	}
+	t.WindowBytes = int(d.window.used.Load())
 	return t
 }
 

@@ -44,6 +44,7 @@ type loop struct {
 	lost     chan error // why the lease cannot be renewed
 	telling  chan shardLive
 	stand    standstill
+	gauges   gauges
 	polled   bool // by the poll for what others have written: it is time to tell them, too
 }
 
@@ -141,6 +142,7 @@ func (l *loop) serve(ctx context.Context, ready func()) error {
 	defer func() {
 		l.d.window.change(-l.held)
 		l.held = 0
+		l.gauges.clear()
 	}()
 	defer func() { l.trims.tell(l.d.log, l.shard, time.Time{}, true) }()
 	ready()
@@ -335,10 +337,11 @@ func (s *standstill) wait(now, wake time.Time, as time.Duration) time.Duration {
 	return as
 }
 
-// weigh notes how much the machine holds.
+// weigh notes how much the machine holds, and shows it.
 func (l *loop) weigh() {
 	l.d.window.change(l.m.bytes - l.held)
 	l.held = l.m.bytes
+	l.gauges.show(l.m)
 }
 
 // patiently carries out a read. A store that does not answer is asked until it
@@ -376,7 +379,7 @@ func (l *loop) carry(ctx context.Context, out *effects, events []event, now time
 		l.abort(a)
 	}
 	for i := range out.Push {
-		l.push(&out.Push[i])
+		l.push(&out.Push[i], now)
 	}
 	for _, n := range out.Cancel {
 		select {
@@ -384,8 +387,9 @@ func (l *loop) carry(ctx context.Context, out *effects, events []event, now time
 		default: // too many at once: its next report tells the worker
 		}
 	}
-	for _, o := range out.Concluded {
-		l.d.totals.outcome(o)
+	for _, c := range out.Concluded {
+		l.d.totals.outcome(c.Outcome)
+		l.d.meter.Attempt(c.Queue, c.Worker, c.Outcome, 0)
 	}
 	l.d.totals.lost.Add(int64(out.Lost))
 	l.d.totals.missed.Add(int64(out.Missed))
@@ -395,6 +399,7 @@ func (l *loop) carry(ctx context.Context, out *effects, events []event, now time
 	}
 	for _, j := range out.Settled {
 		l.d.totals.settled[j.Status].Add(1)
+		l.d.meter.Settled(j)
 		l.d.watchers.settled(j.ID)
 	}
 	for _, t := range out.Trimmed {
@@ -563,6 +568,7 @@ func appended(events []event, err error, answer event) []event {
 // repetition harmless.
 func (l *loop) commitAll(ctx context.Context) {
 	for c := range l.commits {
+		begun, made := time.Now(), changes(c) // before it is carried out: then it is the machine's again
 		err := l.owner.Commit(ctx, c)
 		for p := (pauses{50 * time.Millisecond, 2 * time.Second}); err != nil && !lostShard(err) && errors.Is(err, store.ErrUnavailable); {
 			l.d.away.tell(ctx, l.d.log, "a commit is tried again", l.shard, err)
@@ -576,6 +582,8 @@ func (l *loop) commitAll(ctx context.Context) {
 		}
 		if err != nil {
 			err = fmt.Errorf("commit to shard %d: %w", l.shard, err)
+		} else {
+			l.d.meter.Commit(made, time.Since(begun))
 		}
 		l.outcomes <- err
 	}

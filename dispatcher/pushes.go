@@ -12,7 +12,7 @@ import (
 )
 
 // push starts a push on a goroutine of its own.
-func (l *loop) push(o *pushOrder) {
+func (l *loop) push(o *pushOrder, now time.Time) {
 	j := o.Entry.Job
 	ctx, cancel := context.WithCancel(context.Background())
 	l.mu.Lock()
@@ -22,6 +22,13 @@ func (l *loop) push(o *pushOrder) {
 	}
 	l.mu.Unlock()
 	l.d.totals.started.Add(1)
+	if o.Attempt > 1 {
+		l.d.totals.retries.Add(1)
+	}
+	worker := ""
+	if o.Worker != nil {
+		worker = o.Worker.Name
+	}
 	r := push.Request{
 		Destination: l.destination(j, o.Worker), JobID: j.ID, Incarnation: j.Incarnation,
 		Attempt: o.Attempt, MaxAttempts: o.Max, Type: j.Type, Queue: j.Queue, Key: j.Key,
@@ -32,7 +39,7 @@ func (l *loop) push(o *pushOrder) {
 	if l.d.callback != nil {
 		r.CallbackURL, r.AttemptToken = l.d.callback(j.ID, o.Attempt)
 	}
-	l.d.runners.do(task{l, l.lease, ctx, cancel, r})
+	l.d.runners.do(task{l, l.lease, ctx, cancel, worker, waited(j, now), r})
 }
 
 // destination returns where a job goes; nil where that cannot be.
@@ -82,6 +89,8 @@ type task struct {
 	lease  *lease
 	ctx    context.Context
 	cancel context.CancelFunc
+	worker string // empty for a destination of the job's own
+	waited time.Duration
 	req    push.Request
 }
 
@@ -102,8 +111,10 @@ func (t *task) run() {
 		a = t.l.d.client.Push(t.ctx, &t.req)
 	}
 	t.cancel()
+	t.l.d.meter.Pushed(t.req.Queue, t.worker, t.waited, a.Duration)
 	if !a.Accepted {
 		t.l.d.totals.outcome(a.Outcome)
+		t.l.d.meter.Attempt(t.req.Queue, t.worker, a.Outcome, a.StatusCode)
 	}
 	t.l.landed(result{t.req.JobID, t.req.Attempt, a})
 }
