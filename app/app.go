@@ -27,6 +27,7 @@ type App struct {
 	listener net.Listener
 	server   *http.Server
 	front    *front.Listener // nil under TLS
+	store    *store.Store
 	dispatch *dispatcher.Dispatcher
 	node     string
 	member   *cluster.Member // nil where the store is this process's alone
@@ -66,6 +67,7 @@ func (a *App) assemble(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.store = st
 	prefixes, err := a.config.prefixes()
 	if err != nil {
 		return err
@@ -82,6 +84,7 @@ func (a *App) assemble(ctx context.Context) error {
 		Shared: a.config.shared(), Lease: a.lease(), Node: a.node,
 		OnGone:    func(worker string) { a.control.WorkerGone(worker, time.Now()) },
 		OnFailing: func(f dispatcher.Failing) { a.control.WorkerFailing(f) },
+		Meter:     a.metrics,
 	})
 	a.join(st)
 	return a.assembleControl(ctx, st, guard, pusher, durability)
@@ -98,6 +101,7 @@ func (a *App) assembleControl(ctx context.Context, st *store.Store, guard *push.
 	}
 	a.control = control.New(control.Options{
 		Store: documents, Dispatcher: a.dispatch, Guard: guard, Pusher: pusher, Logger: a.log, RootKey: key,
+		OnEnqueued: a.metrics.Enqueued,
 		// A root key on loopback is asked for too: whoever sets one may have a
 		// proxy in front, which makes the whole world a loopback client.
 		Open:       key == "",
@@ -109,7 +113,7 @@ func (a *App) assembleControl(ctx context.Context, st *store.Store, guard *push.
 	if _, err := a.control.Load(control.As(ctx, control.Root())); err != nil {
 		return fmt.Errorf("load the configuration from the store: %w", err)
 	}
-	a.watch(ctx, st)
+	a.watch()
 	return a.assembleServer()
 }
 
@@ -133,23 +137,12 @@ func (a *App) seal(ctx context.Context, st *store.Store) (*sealed.Store, error) 
 }
 
 // watch has the metrics read what the parts count.
-func (a *App) watch(ctx context.Context, st *store.Store) {
-	ctx = context.WithoutCancel(ctx) // which ends before the App does
+func (a *App) watch() {
 	a.metrics.Watch(observability.Sources{
-		Enqueues:   func() observability.Enqueues { return observability.Enqueues(a.control.Totals()) },
-		Pushes:     func() observability.Pushes { return observability.Pushes(a.dispatch.Totals()) },
-		StoreBytes: func() int64 { return stored(ctx, st) },
-		Leader:     a.leads,
+		Enqueues: func() observability.Enqueues { return observability.Enqueues(a.control.Totals()) },
+		Pushes:   func() observability.Pushes { return observability.Pushes(a.dispatch.Totals()) },
+		Leader:   a.leads,
 	})
-}
-
-// stored returns the bytes that the store takes, -1 where it does not tell.
-func stored(ctx context.Context, st *store.Store) int64 {
-	usage, err := st.Usage(ctx)
-	if err != nil {
-		return -1
-	}
-	return usage.Bytes
 }
 
 // retention is the same for each terminal status but dead: those are kept longest.
@@ -191,6 +184,7 @@ func (a *App) Run(ctx context.Context) error {
 		return errors.Join(err, a.Close(ctx))
 	}
 	a.onClose("dispatcher", a.drain)
+	a.startSurvey(ctx)
 	if a.member != nil {
 		a.member.Start(ctx)
 	}

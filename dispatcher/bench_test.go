@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/orchestrix/orchestrix/job"
+	"github.com/orchestrix/orchestrix/observability"
 	"github.com/orchestrix/orchestrix/store"
 )
 
@@ -79,8 +80,13 @@ func BenchmarkMachineBacklog(b *testing.B) {
 // in batches of 500, pushed to a worker on this machine, and settled. One op is
 // one job; the worker's own costs are in it.
 func BenchmarkDispatcher(b *testing.B) {
+	b.Run("metrics=off", func(b *testing.B) { benchmarkDispatcher(b, nil) })
+	b.Run("metrics=on", func(b *testing.B) { benchmarkDispatcher(b, observability.NewMetrics("bench")) })
+}
+
+func benchmarkDispatcher(b *testing.B, meter Meter) {
 	const batch = 500
-	w := newWorld(b, memory(b, 4), nil, func(o *Options) { o.Config.DefaultQueue.Concurrency = 256 })
+	w := newWorld(b, memory(b, 4), nil, func(o *Options) { o.Config.DefaultQueue.Concurrency, o.Meter = 256, meter })
 	w.worker.Config.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	w.start()
 	queues := []string{"q0", "q1", "q2"}

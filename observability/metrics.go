@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // Metrics is a registry with all that is measured. Its methods may be called
@@ -20,6 +21,8 @@ type Metrics struct {
 	duration *prometheus.HistogramVec
 	routes   sync.Map // of route to *routeMetrics
 	store    *storeMetrics
+	jobs     *jobMetrics
+	survey   surveyCollector
 }
 
 // latencies are the buckets for what takes from a tenth of a millisecond to half
@@ -27,24 +30,23 @@ type Metrics struct {
 var latencies = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 
 // NewMetrics returns a registry with the metrics of the process, the Go runtime,
-// the build, and those that Request and MeterEngine fill.
+// the build, and those that Request, MeterEngine, Enqueued, Attempt, Settled,
+// Commit and Show fill.
 func NewMetrics(version string) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "orchestrix_http_requests_total", Help: "Requests to the API.",
-		}, []string{"method", "route", "status"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "orchestrix_http_request_duration_seconds", Help: "How long requests to the API took.", Buckets: latencies,
-		}, []string{"method", "route"}),
-		store: newStoreMetrics(),
+		requests: counters("http_requests_total", "Requests to the API, by the pattern of their path.", "method", "route", "status"),
+		duration: histograms("http_request_duration_seconds", "How long requests to the API took.", latencies, "method", "route"),
+		store:    newStoreMetrics(),
+		jobs:     newJobMetrics(),
 	}
 	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "orchestrix_build_info", Help: "Always 1; the labels say what runs.",
 		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()},
 	}, func() float64 { return 1 })
-	m.registry.MustRegister(build, m.requests, m.duration, m.store.duration, m.store.errors,
+	m.registry.MustRegister(build, m.requests, m.duration, m.store.duration, m.store.errors, &m.survey,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.jobs.collectors()...)
 	return m
 }
 
@@ -83,6 +85,9 @@ func knownMethod(method string) string {
 	}
 	return "other"
 }
+
+// Gather implements prometheus.Gatherer.
+func (m *Metrics) Gather() ([]*dto.MetricFamily, error) { return m.registry.Gather() }
 
 // Handler serves the metrics in the formats of Prometheus.
 func (m *Metrics) Handler() http.Handler {

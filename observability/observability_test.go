@@ -26,6 +26,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func scrape(t *testing.T, m *observability.Metrics) string {
 	t.Helper()
+	return scrapeFor(t, m)
+}
+
+func scrapeFor(t testing.TB, m *observability.Metrics) string {
+	t.Helper()
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	body, err := io.ReadAll(w.Body)
@@ -79,24 +84,23 @@ func TestTotalsAreReadWhenScraped(t *testing.T) {
 		},
 		Pushes: func() observability.Pushes {
 			return observability.Pushes(dispatcher.Totals{
-				Started: 10, Lost: 1, Commits: 5, InFlight: 6, WindowJobs: 8, WindowBytes: 9,
+				Started: 10, Retries: 20, Lost: 1, Commits: 5, InFlight: 6, WindowJobs: 8, WindowBytes: 9,
 				Attempts: map[job.Outcome]int64{job.OutcomeSucceeded: 11}, Settled: map[job.Status]int64{job.Dead: 12},
 				TrimmedByAge: map[job.Status]int64{job.Dead: 15}, TrimmedByBytes: map[job.Status]int64{job.Succeeded: 16},
 				Fired: 17, Missed: 18, Skipped: 19, Lateness: map[float64]uint64{0.05: 16, 1: 17}, LatenessSum: 2.5,
 			})
 		},
-		StoreBytes: func() int64 { return 13 },
-		Leader:     func() (uint64, bool) { return 7, true },
+		Leader: func() (uint64, bool) { return 7, true },
 	})
 	wantLines(
 		t, scrape(t, m),
 		"orchestrix_jobs_enqueued_total 7", "orchestrix_enqueues_repeated_total 2", "orchestrix_enqueues_refused_total 3", "orchestrix_enqueues_full_total 14", "orchestrix_commands_total 4",
-		"orchestrix_pushes_started_total 10", `orchestrix_attempts_total{outcome="succeeded"} 11`, `orchestrix_attempts_total{outcome="lost"} 0`,
+		"orchestrix_pushes_started_total 10", "orchestrix_retries_total 20", `orchestrix_attempts_total{outcome="succeeded"} 11`, `orchestrix_attempts_total{outcome="lost"} 0`,
 		`orchestrix_jobs_settled_total{status="dead"} 12`, "orchestrix_attempts_recovered_total 1",
 		`orchestrix_jobs_trimmed_total{reason="age",status="dead"} 15`, `orchestrix_jobs_trimmed_total{reason="bytes",status="succeeded"} 16`, "orchestrix_commits_total 5",
 		`orchestrix_schedule_slots_total{result="fired"} 17`, `orchestrix_schedule_slots_total{result="missed"} 18`, `orchestrix_schedule_slots_total{result="skipped"} 19`,
 		`orchestrix_schedule_lateness_seconds_bucket{le="0.05"} 16`, "orchestrix_schedule_lateness_seconds_count 17", "orchestrix_schedule_lateness_seconds_sum 2.5",
-		"orchestrix_pushes_in_flight 6", "orchestrix_window_jobs 8", "orchestrix_window_bytes 9", "orchestrix_store_bytes 13", "orchestrix_leader 1", "orchestrix_leader_term 7",
+		"orchestrix_pushes_in_flight 6", "orchestrix_window_jobs 8", "orchestrix_window_bytes 9", "orchestrix_leader 1", "orchestrix_leader_term 7",
 	)
 	enqueued = 70
 	wantLines(t, scrape(t, m), "orchestrix_jobs_enqueued_total 70")

@@ -18,12 +18,8 @@ type storeMetrics struct {
 
 func newStoreMetrics() *storeMetrics {
 	return &storeMetrics{
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "orchestrix_store_operation_duration_seconds", Help: "How long the store took, by operation; apply is a durable write.", Buckets: latencies,
-		}, []string{"operation"}),
-		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "orchestrix_store_errors_total", Help: "Operations of the store that failed; a lost shard is no failure of the store.",
-		}, []string{"operation"}),
+		duration: histograms("store_operation_duration_seconds", "How long the store took, by operation; apply is a durable write.", latencies, "operation"),
+		errors:   counters("store_errors_total", "Operations of the store that failed; a lost shard is no failure of the store.", "operation"),
 	}
 }
 

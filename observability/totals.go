@@ -14,6 +14,7 @@ type Enqueues struct{ Enqueued, Repeated, Refused, Full, Commands uint64 }
 // dispatcher.Totals converts to it.
 type Pushes struct {
 	Started                      int64
+	Retries                      int64
 	Attempts                     map[job.Outcome]int64
 	Settled                      map[job.Status]int64
 	Lost                         int64
@@ -30,13 +31,11 @@ type Pushes struct {
 	WindowBytes                  int
 }
 
-// Sources are what is read at each scrape; one that is nil is left out.
+// Sources are what is read at each scrape, and must answer from memory; one that is nil
+// is left out.
 type Sources struct {
 	Enqueues func() Enqueues
 	Pushes   func() Pushes
-	// StoreBytes returns the space taken on the storage, negative where it cannot
-	// be told.
-	StoreBytes func() int64
 	// Leader returns the term in which this node leads; false where it does not.
 	Leader func() (term uint64, leads bool)
 }
@@ -59,6 +58,7 @@ var (
 	descCommands = describe("commands_total", "Commands to jobs: cancel, retry, run now, delete.")
 
 	descStarted     = describe("pushes_started_total", "Pushes that began.")
+	descRetries     = describe("retries_total", "Pushes that were not the first of their job.")
 	descAttempts    = describe("attempts_total", "Attempts that ended, by outcome.", "outcome")
 	descSettled     = describe("jobs_settled_total", "Jobs that became terminal, by status.", "status")
 	descTrimmed     = describe("jobs_trimmed_total", "Ended jobs that retention has removed, by status and by what was over: age or bytes.", "status", "reason")
@@ -72,8 +72,6 @@ var (
 	descInFlight    = describe("pushes_in_flight", "Pushes right now.")
 	descWindowJobs  = describe("window_jobs", "Ready jobs in memory.")
 	descWindowBytes = describe("window_bytes", "Memory that ready jobs are counted with.")
-
-	descStoreBytes = describe("store_bytes", "Space taken on the storage.")
 
 	descLeader     = describe("leader", "1 where this node leads, else 0.")
 	descLeaderTerm = describe("leader_term", "The term in which this node leads, 0 where it does not.")
@@ -90,18 +88,9 @@ func (c *totalsCollector) Collect(out chan<- prometheus.Metric) {
 	if c.from.Pushes != nil {
 		collectPushes(out, c.from.Pushes())
 	}
-	if c.from.StoreBytes != nil {
-		if n := c.from.StoreBytes(); n >= 0 {
-			gauge(out, descStoreBytes, float64(n))
-		}
-	}
 	if c.from.Leader != nil {
 		term, leads := c.from.Leader()
-		one := 0.0
-		if leads {
-			one = 1
-		}
-		gauge(out, descLeader, one)
+		gauge(out, descLeader, oneIf(leads))
 		gauge(out, descLeaderTerm, float64(term))
 	}
 }
@@ -116,6 +105,7 @@ func collectEnqueues(out chan<- prometheus.Metric, t Enqueues) {
 
 func collectPushes(out chan<- prometheus.Metric, t Pushes) {
 	counter(out, descStarted, float64(t.Started))
+	counter(out, descRetries, float64(t.Retries))
 	for _, o := range job.Outcomes() {
 		counter(out, descAttempts, float64(t.Attempts[o]), o.String())
 	}
