@@ -52,6 +52,7 @@ import (
 //
 //	n queue 0 class               how many jobs, or bytes, of a queue: see class
 //	v                             changes of documents (shard 0 only)
+//	e                             how many schedules the shard has
 const (
 	spaceJob         = 'j'
 	spacePayload     = 'p'
@@ -78,8 +79,9 @@ const (
 	spaceDrain       = 'M'
 	spaceLeader      = 'O'
 
-	spaceCount    = 'n'
-	spaceRevision = 'v'
+	spaceCount     = 'n'
+	spaceRevision  = 'v'
+	spaceSchedules = 'e'
 )
 
 const (

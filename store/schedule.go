@@ -165,7 +165,10 @@ func (s *Store) storeSchedule(ctx context.Context, name string, old, next *Sched
 		b.putFire(name, next.Next)
 	}
 	b.guards = []engine.Guard{guard}
-	b.closeGroup()
+	group := b.closeGroup()
+	if added := scheduleCount(next) - scheduleCount(old); added != 0 {
+		b.groups[group].Counters = []engine.Counter{{Name: []byte{spaceSchedules}, Value: added}}
+	}
 	result, err := s.engine.Apply(ctx, s.ShardOf(name), &engine.Batch{Groups: b.groups})
 	switch {
 	case err == nil && result.Groups[0].Skipped:
@@ -176,6 +179,14 @@ func (s *Store) storeSchedule(ctx context.Context, name string, old, next *Sched
 	return err
 }
 
+// scheduleCount is what a schedule adds to the number of them.
+func scheduleCount(s *Schedule) int64 {
+	if s == nil {
+		return 0
+	}
+	return 1
+}
+
 // stamp gives a schedule that is stored instead of old its version and times.
 func (s *Schedule) stamp(old *Schedule, now time.Time) {
 	if old == nil {
@@ -183,9 +194,14 @@ func (s *Schedule) stamp(old *Schedule, now time.Time) {
 		return
 	}
 	s.Version, s.Created, s.Updated = old.Version, old.Created, old.Updated
-	if !bytes.Equal(s.Spec, old.Spec) || !bytes.Equal(s.Payload, old.Payload) || !bytes.Equal(appendJob(nil, s.Job), appendJob(nil, old.Job)) {
+	if s.Differs(old) {
 		s.Version, s.Updated = old.Version+1, now
 	}
+}
+
+// Differs reports whether it has another Spec, Job or Payload than another schedule.
+func (s *Schedule) Differs(other *Schedule) bool {
+	return !bytes.Equal(s.Spec, other.Spec) || !bytes.Equal(s.Payload, other.Payload) || !bytes.Equal(appendJob(nil, s.Job), appendJob(nil, other.Job))
 }
 
 func (s *Store) checkSchedule(name string, c *Schedule) error {
