@@ -32,6 +32,7 @@ func (l *loop) push(o *pushOrder, now time.Time) {
 	r := push.Request{
 		Destination: l.destination(j, o.Worker), JobID: j.ID, Incarnation: j.Incarnation,
 		Attempt: o.Attempt, MaxAttempts: o.Max, Type: j.Type, Queue: j.Queue, Key: j.Key,
+		Schedule: j.Schedule, ScheduledFor: j.ScheduledFor,
 		Epoch: l.owner.Epoch(), EnqueuedAt: j.CreatedAt, Deadline: time.Now().Add(o.Timeout),
 		ContentType: j.ContentType, Headers: j.Headers, Body: o.Entry.Payload,
 		Async: o.Worker != nil && o.Worker.Async,

@@ -36,6 +36,10 @@ const (
 	HeaderKey          = "orchestrix-key"
 	HeaderMaxAttempts  = "orchestrix-max-attempts"
 	HeaderQueue        = "orchestrix-queue"
+	// HeaderSchedule names the schedule whose run the job is, and HeaderScheduledFor holds
+	// the slot that it is for: the nominal time. Any other job has neither.
+	HeaderSchedule     = "orchestrix-schedule"
+	HeaderScheduledFor = "orchestrix-scheduled-for"
 	// HeaderOwnSignature covers every other orchestrix-* header, the id, the
 	// time and the body.
 	HeaderOwnSignature = "orchestrix-signature"

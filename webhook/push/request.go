@@ -29,6 +29,10 @@ type Request struct {
 	// Type, Queue and Key may be any UTF-8; they are sent as
 	// webhook.EncodeValue writes them, and not at all where they are empty.
 	Type, Queue, Key string
+	// Schedule is the name of the schedule whose run the job is, and ScheduledFor the slot
+	// that it is for; neither is sent where it is empty.
+	Schedule     string
+	ScheduledFor time.Time
 	// Epoch is that of the shard's owner.
 	Epoch uint64
 	// EnqueuedAt is not sent where it is zero.
@@ -138,6 +142,8 @@ func (r *Request) appendJob(out, lines []byte, deadline time.Time) (head, signed
 	w.text(webhook.HeaderKey, r.Key)
 	w.number(webhook.HeaderMaxAttempts, uint64(max(r.MaxAttempts, 0)))
 	w.text(webhook.HeaderQueue, r.Queue)
+	w.text(webhook.HeaderSchedule, r.Schedule)
+	w.time(webhook.HeaderScheduledFor, r.ScheduledFor)
 	return w.out, w.lines
 }
 

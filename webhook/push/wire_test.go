@@ -58,6 +58,7 @@ func TestRequestOnTheWire(t *testing.T) {
 		Destination: d, JobID: id, Incarnation: 2, Attempt: 3, MaxAttempts: 10, Type: "größe changed", Queue: "billing", Key: "a\r\nb",
 		Epoch: 1 << 63, EnqueuedAt: at, Deadline: time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC), ContentType: "text/plain",
 		Headers: map[string]string{"authorization": "Bearer j"}, Body: []byte("{}"),
+		Schedule: "nightly.report", ScheduledFor: time.Date(2026, 3, 1, 2, 30, 0, 0, at.Location()),
 	}
 	client := newClient(t, Options{UserAgent: "Orchestrix/1.2.3", Now: func() time.Time { return at }})
 	if a := client.Push(context.Background(), r); a.Outcome != job.OutcomeSucceeded {
@@ -76,6 +77,8 @@ func TestRequestOnTheWire(t *testing.T) {
 		{"key", "a%0D%0Ab"},
 		{"max-attempts", "10"},
 		{"queue", "billing"},
+		{"schedule", "nightly.report"},
+		{"scheduled-for", "2026-03-01T01:30:00Z"},
 	} {
 		lines += "orchestrix-" + h[0] + ":" + h[1] + "\n"
 		headers += "orchestrix-" + h[0] + ": " + h[1] + "\r\n"
@@ -116,7 +119,7 @@ func TestOptionalHeaders(t *testing.T) {
 		t.Fatalf("got %+v", a)
 	}
 	h := <-headers
-	for _, name := range []string{"Orchestrix-Job-Type", "Orchestrix-Queue", "Orchestrix-Key", "Orchestrix-Enqueued-At"} {
+	for _, name := range []string{"Orchestrix-Job-Type", "Orchestrix-Queue", "Orchestrix-Key", "Orchestrix-Enqueued-At", "Orchestrix-Schedule", "Orchestrix-Scheduled-For"} {
 		if v, ok := h[name]; ok {
 			t.Errorf("%s: %q", name, v)
 		}
