@@ -280,7 +280,7 @@ func TestServerFaultsHaveAnID(t *testing.T) {
 func TestPathsAndMethods(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	for _, path := range []string{"/", "/v1", "/v1/", "/v1/nothing", "/v1/jobs/", "/v2/jobs", "/v1/schedules", "/docs", "/openapi.yaml", "/schemas/Job.json"} {
+	for _, path := range []string{"/", "/v1", "/v1/", "/v1/nothing", "/v1/jobs/", "/v2/jobs", "/v1/stats", "/docs", "/openapi.yaml", "/schemas/Job.json"} {
 		s.want(404, "GET", path, "").problem()
 	}
 	for _, path := range []string{"/v1/jobs", "/v1/workers/w", "/healthz"} {

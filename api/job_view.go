@@ -29,6 +29,8 @@ type Job struct {
 	Timeout        job.Duration      `json:"timeout,omitempty"`
 	Retry          *job.Policy       `json:"retry,omitempty" doc:"What the job itself sets; the rest falls through to its queue and the server."`
 	IdempotencyKey string            `json:"idempotency_key,omitempty"`
+	Schedule       string            `json:"schedule,omitempty" doc:"The schedule that it is a run of."`
+	ScheduledFor   time.Time         `json:"scheduled_for,omitzero" doc:"The slot that it is the run for: the nominal time."`
 	Unique         *job.Unique       `json:"unique,omitempty" doc:"As what it is unique, and for how long."`
 	ReplacedBy     string            `json:"replaced_by,omitempty" doc:"The job that has taken its place, where its reason is replaced."`
 
@@ -77,6 +79,7 @@ func viewListed(j *control.Job) Job {
 		ID: j.ID.String(), Queue: j.Queue, Type: j.Type, Status: j.Shown, Reason: string(j.Reason), Key: j.Key,
 		Priority: j.Priority.String(), Labels: j.Labels, Headers: control.MaskHeaders(j.Headers), URL: j.URL, Method: shownMethod(j.Job),
 		ContentType: j.ContentType, PayloadSize: j.PayloadSize, Timeout: j.Timeout, IdempotencyKey: j.IdempotencyKey,
+		Schedule: j.Schedule, ScheduledFor: j.ScheduledFor,
 		Attempt: j.Attempt, Failures: j.Failures, Incarnation: j.Incarnation,
 		CreatedAt: j.CreatedAt, RunAt: j.RunAt, ExpiresAt: j.ExpiresAt, FinishedAt: j.FinishedAt,
 	}
@@ -95,7 +98,7 @@ func viewListed(j *control.Job) Job {
 // viewJob shows all of a job.
 func viewJob(j *control.Job) Job {
 	v := viewListed(j)
-	v.showPayload(j.Payload, j.ContentType)
+	v.Payload, v.Body, v.BodyBase64 = viewPayload(j.Payload, j.ContentType)
 	v.Result, v.ResultEncoding = viewBody(j.Result, j.ResultType)
 	if v.Result != nil {
 		v.ResultType = j.ResultType
@@ -146,16 +149,15 @@ func asJSON(body []byte, contentType string) json.RawMessage {
 	return value
 }
 
-// showPayload shows the payload in the form in which it could be enqueued again.
-func (v *Job) showPayload(payload []byte, contentType string) {
-	if v.Payload = asJSON(payload, contentType); v.Payload != nil {
-		return
+// viewPayload shows a payload in the form in which it could be enqueued again.
+func viewPayload(payload []byte, contentType string) (value json.RawMessage, text string, data []byte) {
+	if value = asJSON(payload, contentType); value != nil {
+		return value, "", nil
 	}
 	if utf8.Valid(payload) {
-		v.Body = string(payload)
-	} else {
-		v.BodyBase64 = payload
+		return nil, string(payload), nil
 	}
+	return nil, "", payload
 }
 
 // shownMethod is the method of a job with a destination of its own.

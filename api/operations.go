@@ -27,14 +27,15 @@ type JobSelection struct {
 
 // Operation is work on many jobs.
 type Operation struct {
-	ID      string       `json:"id,omitempty" doc:"Absent of a dry run, of which nothing is stored."`
-	Kind    string       `json:"kind" enum:"cancel,retry,run-now,delete,purge"`
-	Filter  JobSelection `json:"filter"`
-	Status  string       `json:"status" enum:"running,succeeded,failed,cancelled,dry_run"`
-	Matched int64        `json:"matched" doc:"Jobs found so far."`
-	More    bool         `json:"more,omitempty" doc:"Of a dry run: there may be more than were counted."`
-	Done    int64        `json:"done" doc:"Jobs changed. Each is counted once, also over a restart."`
-	Skipped int64        `json:"skipped" doc:"Jobs left alone: they ended, began anew or were gone before their turn, or, of a purge, were being pushed."`
+	ID       string             `json:"id,omitempty" doc:"Absent of a dry run, of which nothing is stored."`
+	Kind     string             `json:"kind" enum:"cancel,retry,run-now,delete,purge,backfill"`
+	Filter   JobSelection       `json:"filter"`
+	Backfill *OperationBackfill `json:"backfill,omitempty" doc:"What a backfill is about. It is about slots of a schedule instead of jobs: matched are all of its range, done those that got a run, skipped those that did not because of its overlap."`
+	Status   string             `json:"status" enum:"running,succeeded,failed,cancelled,dry_run"`
+	Matched  int64              `json:"matched" doc:"Jobs found so far."`
+	More     bool               `json:"more,omitempty" doc:"Of a dry run: there may be more than were counted."`
+	Done     int64              `json:"done" doc:"Jobs changed. Each is counted once, also over a restart."`
+	Skipped  int64              `json:"skipped" doc:"Jobs left alone: they ended, began anew or were gone before their turn, or, of a purge, were being pushed."`
 
 	CreatedAt  time.Time `json:"created_at,omitzero" doc:"It is about jobs that were there by then."`
 	UpdatedAt  time.Time `json:"updated_at,omitzero"`
@@ -43,11 +44,23 @@ type Operation struct {
 	By         string    `json:"by,omitempty" doc:"The API key that began it, by its id; root or local without one."`
 }
 
+// OperationBackfill is the slots of which schedule get runs.
+type OperationBackfill struct {
+	Schedule string    `json:"schedule"`
+	From     time.Time `json:"from"`
+	To       time.Time `json:"to"`
+	Overlap  string    `json:"overlap,omitempty"`
+}
+
 func viewOperation(o *control.Operation) Operation {
-	return Operation{
+	v := Operation{
 		ID: o.ID, Kind: o.Kind, Filter: viewSelection(&o.Filter), Status: o.Status, Matched: o.Matched, Done: o.Done, Skipped: o.Skipped,
 		CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt, FinishedAt: o.FinishedAt, Error: o.Error, By: o.By,
 	}
+	if b := o.Backfill; b != nil {
+		v.Backfill = &OperationBackfill{b.Schedule, b.From, b.To, b.Overlap}
+	}
+	return v
 }
 
 func viewSelection(s *control.JobSelection) JobSelection {

@@ -106,7 +106,8 @@ func (a *App) assembleControl(ctx context.Context, st *store.Store, guard *push.
 		// proxy in front, which makes the whole world a loopback client.
 		Open:       key == "",
 		MaxPayload: a.config.MaxPayload, Timeout: a.config.Timeout, QueueConcurrency: a.config.QueueConcurrency,
-		Shared: a.config.shared(), Ready: a.ready(), Nodes: a.nodes, Drain: a.drainNode(),
+		MaxSchedules: a.config.MaxSchedules,
+		Shared:       a.config.shared(), Ready: a.ready(), Nodes: a.nodes, Drain: a.drainNode(),
 		Retention: a.retention(), Durability: durability, SecretsEncrypted: a.config.SecretKeyFile != "",
 	})
 	a.onClose("control", func(context.Context) error { a.control.Close(); return nil })

@@ -68,6 +68,8 @@ type Config struct {
 	WindowBytes int
 	// QueueConcurrency is that of a queue which has none configured.
 	QueueConcurrency int
+	// MaxSchedules is how many schedules the store may have.
+	MaxSchedules int
 	// Timeout bounds an attempt where neither job nor worker says otherwise, 1s
 	// to 1h.
 	Timeout time.Duration
@@ -97,6 +99,7 @@ func Defaults() Config {
 		MaxInFlight:      dispatcher.DefaultMaxInFlight,
 		WindowBytes:      dispatcher.DefaultWindowBytes,
 		QueueConcurrency: control.DefaultQueueConcurrency,
+		MaxSchedules:     control.DefaultMaxSchedules,
 		Timeout:          control.DefaultTimeout,
 		Retention:        control.DefaultRetention,
 		RetentionDead:    control.DefaultDeadRetention,
@@ -118,6 +121,7 @@ func (c Config) withDefaults() Config {
 	or(&c.MaxInFlight, d.MaxInFlight)
 	or(&c.WindowBytes, d.WindowBytes)
 	or(&c.QueueConcurrency, d.QueueConcurrency)
+	or(&c.MaxSchedules, d.MaxSchedules)
 	or(&c.Timeout, d.Timeout)
 	or(&c.Retention, d.Retention)
 	or(&c.RetentionDead, d.RetentionDead)
@@ -142,6 +146,7 @@ const (
 	maxMaxInFlight  = 100_000
 	maxDrainGrace   = time.Hour
 	maxIdempotency  = 365 * 24 * time.Hour
+	maxMaxSchedules = 10_000_000
 	maxQueueAtOnce  = control.MaxQueueConcurrency
 	storeForms      = `"embedded:<directory>", "memory:" or "redis://<host>:<port>" (also redis-sentinel, redis-cluster, and rediss for TLS)`
 	generateRootKey = "export ORCHESTRIX_ROOT_KEY=$(orchestrix api-keys generate) && orchestrix serve --listen "
@@ -182,6 +187,7 @@ func (c Config) Validate() error {
 	within("max-payload", int64(c.MaxPayload), 1, maxPayload)
 	within("max-in-flight", int64(c.MaxInFlight), 1, maxMaxInFlight)
 	within("queue-concurrency", int64(c.QueueConcurrency), 1, maxQueueAtOnce)
+	within("max-schedules", int64(c.MaxSchedules), 1, maxMaxSchedules)
 	within("window-bytes", int64(c.WindowBytes), minWindow, 1<<40)
 	between := func(flag string, value, low, high time.Duration) {
 		if value < low || value > high {

@@ -129,27 +129,41 @@ func (c *Control) send(ctx context.Context, kind store.CommandKind, id job.ID) (
 	if err != nil {
 		return false, storeError("send a command", err)
 	}
-	seq, err := c.store.Send(ctx, store.Command{Kind: kind, ID: id, At: now})
+	return c.sendOne(ctx, store.Command{Kind: kind, ID: id, At: now})
+}
+
+// sendOne is send for any command.
+func (c *Control) sendOne(ctx context.Context, command store.Command) (consumed bool, err error) {
+	seq, err := c.store.Send(ctx, command)
 	if err != nil {
 		return false, storeError("send a command", err)
 	}
-	c.dispatch.Wake(id.Shard())
-	consumed, err = c.consumed(ctx, id.Shard(), seq)
+	shard := command.ID.Shard()
+	c.dispatch.Wake(shard)
+	consumed, err = c.consumed(ctx, shard, seq)
 	if err != nil {
 		return false, storeError("wait for a command", err)
 	}
 	return consumed, nil
 }
 
-// consumed looks at the inbox until the entry is gone, ever more rarely.
+// consumed looks at the inbox until the entry is gone.
 func (c *Control) consumed(ctx context.Context, shard int, seq uint64) (bool, error) {
+	return within(ctx, func() (bool, error) {
+		pending, err := c.store.InboxPending(ctx, shard, seq)
+		return !pending, err
+	})
+}
+
+// within looks whether something is done, ever more rarely, for as long as a command
+// is waited for.
+func within(ctx context.Context, done func() (bool, error)) (bool, error) {
 	const longest = 50 * time.Millisecond
 	over := time.NewTimer(commandWait)
 	defer over.Stop()
 	for pause := time.Millisecond; ; pause = min(2*pause, longest) {
-		pending, err := c.store.InboxPending(ctx, shard, seq)
-		if err != nil || !pending {
-			return !pending, err
+		if ok, err := done(); ok || err != nil {
+			return ok, err
 		}
 		select {
 		case <-time.After(pause):

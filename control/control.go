@@ -39,6 +39,12 @@ type Store interface {
 	Revision(ctx context.Context) (int64, error)
 	WatchDocuments() (changed <-chan struct{}, stop func())
 	Claimed(ctx context.Context, shard int) (map[job.ID]int, error)
+	GetSchedule(ctx context.Context, name string) (*store.Schedule, error)
+	ChangeSchedule(ctx context.Context, name string, change func(old *store.Schedule, now time.Time) (*store.Schedule, error)) (*store.Schedule, error)
+	ListSchedules(ctx context.Context, after string, limit int) (page []*store.Schedule, next string, err error)
+	CountSchedules(ctx context.Context) (int64, error)
+	ListRuns(ctx context.Context, name string, before uint64, limit int) (runs [][]byte, numbers []uint64, err error)
+	ScheduleCommand(kind store.CommandKind, name string, random [9]byte) store.Command
 }
 
 // Dispatcher is what control needs of a *dispatcher.Dispatcher.
@@ -86,6 +92,9 @@ type Options struct {
 	Timeout time.Duration
 	// QueueConcurrency is that of a queue without configuration, 100 by default.
 	QueueConcurrency int
+	// MaxSchedules is how many schedules the store may have, DefaultMaxSchedules by
+	// default.
+	MaxSchedules int
 	// Retention is how long a terminal job is kept, by status; one that is absent
 	// is kept for ever.
 	Retention map[job.Status]time.Duration
@@ -133,6 +142,9 @@ func (o Options) withDefaults() Options {
 	if o.OnEnqueued == nil {
 		o.OnEnqueued = func(string) {}
 	}
+	if o.MaxSchedules == 0 {
+		o.MaxSchedules = DefaultMaxSchedules
+	}
 	o.Retry = o.Retry.Over(job.DefaultPolicy())
 	return o
 }
@@ -157,6 +169,7 @@ type Control struct {
 	publisher  publisher
 	keeper     keeper
 	operations operations
+	schedules  schedules
 	totals     totals
 	// bounds are those of the live queues; an enqueue reads them without a lock.
 	bounds atomic.Pointer[backlogs]

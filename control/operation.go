@@ -13,7 +13,7 @@ import (
 	"github.com/orchestrix/orchestrix/store"
 )
 
-// Operation is work on many jobs that goes on after the call that began it, also
+// Operation is work on many jobs, or slots of a schedule, that goes on after the call that began it, also
 // over a restart. Kind is one of the OperationKinds, Status one of the
 // OperationStatuses.
 type Operation struct {
@@ -21,6 +21,10 @@ type Operation struct {
 	Kind   string
 	Filter JobSelection
 	Status string
+	// Backfill is what a backfill is about, nil of any other operation. It is about slots
+	// instead of jobs: Matched are all of its range, Done those that got a run, Skipped
+	// those that did not because of its Overlap.
+	Backfill *Backfill
 	// Matched counts the jobs that were found so far. Done are those that it
 	// changed, Skipped those that it left alone, since they ended, began anew or
 	// were gone before it came to them. Each job is counted once, also where the
@@ -35,18 +39,20 @@ type Operation struct {
 }
 
 // The kinds of operations. Purge cancels what waits in a queue and is not being
-// pushed.
+// pushed; Backfill makes runs of a schedule.
 const (
 	OperationCancel = "cancel"
 	OperationRetry  = "retry"
 	OperationRunNow = "run-now"
 	OperationDelete = "delete"
 	OperationPurge  = "purge"
+
+	OperationBackfill = "backfill"
 )
 
 // OperationKinds lists the kinds of operations.
 func OperationKinds() []string {
-	return []string{OperationCancel, OperationRetry, OperationRunNow, OperationDelete, OperationPurge}
+	return []string{OperationCancel, OperationRetry, OperationRunNow, OperationDelete, OperationPurge, OperationBackfill}
 }
 
 // The statuses of operations.
@@ -79,6 +85,8 @@ type operationRecord struct {
 	// of all.
 	Cursor job.ID `json:"cursor"`
 	Listed bool   `json:"listed,omitempty"`
+	// Backfill is set of a backfill, which has no Cursor and Step of jobs.
+	Backfill *backfillRecord `json:"backfill,omitempty"`
 	// Step are the jobs that are being changed. They are stored before the first
 	// of them is, so that the step can be taken again after a crash.
 	Step targets `json:"step,omitempty"`
@@ -103,10 +111,15 @@ func (r *operationRecord) end(status string, now time.Time) {
 
 func shownOperation(d *document[operationRecord]) Operation {
 	r := &d.Value
-	return Operation{
+	o := Operation{
 		ID: d.Name, Kind: r.Kind, Filter: r.Filter, Status: r.Status, Matched: r.Matched, Done: r.Done, Skipped: r.Skipped,
 		CreatedAt: d.Created, UpdatedAt: d.Updated, FinishedAt: r.FinishedAt, Error: r.Error, By: r.By,
 	}
+	if r.Backfill != nil {
+		b := r.Backfill.Backfill
+		o.Backfill = &b
+	}
+	return o
 }
 
 // mayWrite returns an error unless the context's principal may change the jobs

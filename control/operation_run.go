@@ -78,8 +78,13 @@ func (o *operations) stop() {
 	o.wait.Wait()
 }
 
-// startOperation stores an operation and begins it.
+// startOperation begins an operation on the jobs of a selection.
 func (c *Control) startOperation(ctx context.Context, kind string, s JobSelection) (Operation, error) {
+	return c.begin(ctx, operationRecord{Kind: kind, Filter: s})
+}
+
+// begin stores an operation and begins it.
+func (c *Control) begin(ctx context.Context, r operationRecord) (Operation, error) {
 	if c.operations.full() {
 		return Operation{}, conflict("too_many_operations", "%d operations are running; wait for one to end, or cancel one", MaxOperations)
 	}
@@ -88,14 +93,13 @@ func (c *Control) startOperation(ctx context.Context, kind string, s JobSelectio
 		return Operation{}, storeError("begin an operation", err)
 	}
 	p, _ := ctx.Value(principalKey{}).(Principal)
-	d := document[operationRecord]{Value: operationRecord{
-		Kind: kind, Filter: s, By: p.Name, Status: OperationRunning, Until: untilNow(now), Runner: c.operations.runner,
-	}}
+	r.By, r.Status, r.Until, r.Runner = p.Name, OperationRunning, untilNow(now), c.operations.runner
+	d := document[operationRecord]{Value: r}
 	d.Name = newOperationID(now)
 	if err := c.putOperation(ctx, &d); err != nil {
 		return Operation{}, err
 	}
-	c.log.Info("an operation begins", "operation", d.Name, "kind", kind, "by", p.Name)
+	c.log.Info("an operation begins", "operation", d.Name, "kind", r.Kind, "by", p.Name)
 	c.runOperation(d.Name)
 	return shownOperation(&d), nil
 }
@@ -161,7 +165,7 @@ func (c *Control) operate(ctx context.Context, id string, failure error) error {
 		case r.CancelRequested:
 			r.end(OperationCancelled, now)
 		default:
-			if err := c.step(ctx, r, now); err != nil {
+			if err := c.step(ctx, id, r, now); err != nil {
 				return err
 			}
 		}
@@ -225,7 +229,10 @@ func (c *Control) adoptOperations(ctx context.Context) {
 }
 
 // step takes the step that is stored and looks for the next one.
-func (c *Control) step(ctx context.Context, r *operationRecord, now time.Time) error {
+func (c *Control) step(ctx context.Context, id string, r *operationRecord, now time.Time) error {
+	if r.Backfill != nil {
+		return c.stepBackfill(ctx, id, r, now)
+	}
 	if len(r.Step) > 0 {
 		done, err := c.carryOut(ctx, bulks[r.Kind], r.Step)
 		if err != nil {

@@ -126,6 +126,9 @@ func (m *machine) onTriggered(now time.Time, c *store.Command) {
 	if json.Unmarshal(c.Report, &t) != nil {
 		return
 	}
+	if !c.Run.IsZero() && c.Run.Shard() != m.feed.ShardOf(c.Schedule.Job.Queue) {
+		return // its queue was changed meanwhile; who asked sees that there is no such run
+	}
 	mv.awaits = mv.awaits || t.Overlap == scheduler.OverlapQueue
 	if step, ok := mv.state.Triggered(&t, mv.lives, now); ok {
 		by := "trigger"
@@ -177,6 +180,7 @@ func (m *machine) stepOf(now time.Time, mv *moving, step scheduler.Step, id job.
 		mv.firing.Send = append(mv.firing.Send, store.Outgoing{Job: j, Payload: s.Payload})
 		m.schedules.bytes += len(s.Payload) + entryCost
 		s.Last, mv.lives = j.ID, true
+		mv.state.LastSlot, mv.state.LastAt = step.Slot, now
 		run.Job = j.ID.String()
 		if by == "" && !step.Waited {
 			m.out.Fired = append(m.out.Fired, now.Sub(mv.table.table.Fires(step.Slot)))

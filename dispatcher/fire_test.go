@@ -133,8 +133,21 @@ func TestEndOfRuns(t *testing.T) {
 	f.durable()
 	f.inbox = []store.Command{{Kind: store.CommandEnded, Name: "s", Schedule: s, Seq: 9, Outcome: job.Dead}}
 	f.step(inboxGrew{})
-	if len(f.commit.Fire[0].Send) != 0 || !s.Next.IsZero() || string(s.State) != `{"cursor":"2026-01-01T12:00:00Z","fired":1,"failures":2,"paused":"failures","paused_at":"2026-01-01T12:00:00Z"}` {
+	if len(f.commit.Fire[0].Send) != 0 || !s.Next.IsZero() || string(s.State) != `{"cursor":"2026-01-01T12:00:00Z","fired":1,"last_slot":"2026-01-01T12:00:00Z","last_at":"2026-01-01T12:00:00Z","failures":2,"paused":"failures","paused_at":"2026-01-01T12:00:00Z"}` {
 		t.Errorf("paused: %s, %+v", s.State, f.commit.Fire[0])
+	}
+}
+
+// A trigger whose job would be in another shard than its queue is answered, and makes
+// none.
+func TestTriggerForAnotherShard(t *testing.T) {
+	t.Parallel()
+	s := hourly(func(_ *scheduler.Definition, state *scheduler.State) { state.Cursor = noon })
+	f := started(t, config("w"))
+	f.inbox = []store.Command{{Kind: store.CommandTrigger, Name: "s", Schedule: s, Seq: 8, Report: []byte("{}"), Run: job.MakeID(noon, 1, [9]byte{8: 1})}}
+	f.step(inboxGrew{})
+	if fire := f.commit.Fire; len(fire) != 1 || len(fire[0].Send)+len(fire[0].Runs) != 0 || !cmp.Equal(fire[0].Consumed, []uint64{8}) {
+		t.Errorf("%+v", f.commit)
 	}
 }
 

@@ -18,6 +18,10 @@ type State struct {
 	Fired   int   `json:"fired,omitempty"`
 	Missed  int64 `json:"missed,omitempty"`
 	Skipped int64 `json:"skipped,omitempty"`
+	// LastSlot is the slot of the last run, of whatever origin, and LastAt when its job was
+	// made; both are zero before the first.
+	LastSlot time.Time `json:"last_slot,omitzero"`
+	LastAt   time.Time `json:"last_at,omitzero"`
 	// Waiting is the slot that waits for the last run to end; zero where none does.
 	Waiting time.Time `json:"waiting,omitzero"`
 	// Failures counts the last runs that ended dead, in a row.

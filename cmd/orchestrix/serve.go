@@ -77,6 +77,7 @@ func serverFlags(flags *pflag.FlagSet, c *app.Config) {
 	flags.IntVar(&c.MaxInFlight, "max-in-flight", c.MaxInFlight, "pushes under way at once, over all queues")
 	flags.IntVar(&c.WindowBytes, "window-bytes", c.WindowBytes, "`bytes` of ready payloads kept in memory")
 	flags.IntVar(&c.QueueConcurrency, "queue-concurrency", c.QueueConcurrency, "pushes at once of a queue that has none configured")
+	flags.IntVar(&c.MaxSchedules, "max-schedules", c.MaxSchedules, "schedules that the store may have")
 	flags.Var((*durationValue)(&c.Timeout), "timeout", "the longest `duration` of an attempt where nobody says otherwise")
 	flags.Var((*durationValue)(&c.Retention), "retention", "how `long` an ended job is kept whose queue says nothing else, such as 12h or 30d")
 	flags.Var((*durationValue)(&c.RetentionDead), "retention-dead", "how `long` a dead one is, if that is longer")
