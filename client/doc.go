@@ -1,5 +1,5 @@
 // Package client is the Go client of Orchestrix's REST API, /v1: workers,
-// queues, jobs, API keys, signing keys and statistics. The command line tool is
+// queues, jobs, schedules, API keys, signing keys and statistics. The command line tool is
 // built on it.
 //
 // It promises that a call which fails may be called again: what can be repeated

@@ -85,7 +85,11 @@ type Job struct {
 	// Retry is what the job itself sets.
 	Retry          *job.Policy `json:"retry,omitempty"`
 	IdempotencyKey string      `json:"idempotency_key,omitempty"`
-	Unique         *job.Unique `json:"unique,omitempty"`
+	// Schedule is the schedule that it is a run of, ScheduledFor the slot that it is the
+	// run for; both are empty of any other job.
+	Schedule     string      `json:"schedule,omitempty"`
+	ScheduledFor time.Time   `json:"scheduled_for,omitzero"`
+	Unique       *job.Unique `json:"unique,omitempty"`
 	// ReplacedBy is the id of the job that has taken this one's place, where its
 	// Reason is replaced.
 	ReplacedBy string `json:"replaced_by,omitempty"`

@@ -18,13 +18,17 @@ type Selection struct {
 	All bool `json:"all,omitempty"`
 }
 
-// Operation is work on many jobs that goes on after the call that began it, also
+// Operation is work on many jobs, or slots of a schedule, that goes on after the call that began it, also
 // over a restart of the server.
 type Operation struct {
 	ID string `json:"id,omitempty"`
-	// Kind is cancel, retry, run-now, delete or purge.
+	// Kind is cancel, retry, run-now, delete, purge or backfill.
 	Kind   string    `json:"kind"`
 	Filter Selection `json:"filter"`
+	// Backfill is what a backfill is about, nil of any other: then Matched are all the
+	// slots of its range, Done those that got a run, Skipped those that did not because of
+	// its overlap.
+	Backfill *Backfill `json:"backfill,omitempty"`
 	// Status is running, succeeded, failed or cancelled; of a count dry_run.
 	Status string `json:"status"`
 	// Matched are the jobs found so far, of which Done were changed, and Skipped
@@ -42,6 +46,14 @@ type Operation struct {
 	Error string `json:"error,omitempty"`
 	// By names the API key that began it.
 	By string `json:"by,omitempty"`
+}
+
+// Backfill is the slots of which schedule get runs.
+type Backfill struct {
+	Schedule string    `json:"schedule"`
+	From     time.Time `json:"from"`
+	To       time.Time `json:"to"`
+	Overlap  string    `json:"overlap,omitempty"`
 }
 
 // Over reports whether nothing more will be done.

@@ -129,6 +129,13 @@ func (c *cli) queuesPurgeCommand() *cobra.Command {
 // confirmed asks whether as many jobs as there are shall be changed. It is false
 // where there are none.
 func (c *cli) confirmed(yes bool, verb string, count func() (*client.Operation, error)) (bool, error) {
+	question := func(n *client.Operation) string { return fmt.Sprintf("%s; type yes to %s them: ", matches(n), verb) }
+	return c.ask(yes, "no such jobs", question, count)
+}
+
+// ask asks a question about what is counted, unless the answer is known to be yes or
+// there is none; then it says so.
+func (c *cli) ask(yes bool, none string, question func(*client.Operation) string, count func() (*client.Operation, error)) (bool, error) {
 	if yes {
 		return true, nil
 	}
@@ -137,10 +144,10 @@ func (c *cli) confirmed(yes bool, verb string, count func() (*client.Operation, 
 		return false, err
 	}
 	if n.Matched == 0 && !n.More {
-		c.term.Note("no such jobs")
+		c.term.Note("%s", none)
 		return false, nil
 	}
-	fmt.Fprintf(c.stderr, "%s; type yes to %s them: ", matches(n), verb)
+	fmt.Fprint(c.stderr, question(n))
 	answer, _ := bufio.NewReader(c.stdin).ReadString('\n')
 	if strings.TrimSpace(answer) != "yes" {
 		return false, failure{"nothing was changed"}
@@ -182,6 +189,10 @@ func (c *cli) awaitOperation(ctx context.Context, api *client.Client, id string)
 		if err != nil || o.Over() {
 			return o, err
 		}
-		progress.Update("%s: %d of at least %d jobs", o.Kind, o.Done+o.Skipped, o.Matched)
+		what := "at least %d jobs"
+		if o.Backfill != nil {
+			what = "%d slots"
+		}
+		progress.Update("%s: %d of "+what, o.Kind, o.Done+o.Skipped, o.Matched)
 	}
 }

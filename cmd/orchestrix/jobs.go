@@ -122,6 +122,10 @@ func jobFields(j *client.Job, waiting string, now time.Time) fields {
 	f.add("type", j.Type)
 	f.add("key", j.Key)
 	f.add("priority", j.Priority)
+	f.add("schedule", j.Schedule)
+	if !j.ScheduledFor.IsZero() {
+		f.add("slot", j.ScheduledFor.Format(time.RFC3339))
+	}
 	f.add("unique", shownUnique(j))
 	f.add("url", j.URL)
 	f.add("method", j.Method)

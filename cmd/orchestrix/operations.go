@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -20,7 +21,7 @@ orchestrix operations cancel op_01kwersrg009d020g30g2gc1r8`
 
 func (c *cli) operationsCommand() *cobra.Command {
 	return group("operations", "See and cancel work on many jobs",
-		"What was begun by jobs cancel, retry and delete with a filter, and by queues\npurge, goes on in the server, also over a restart.", operationsExample,
+		"What was begun by jobs cancel, retry and delete with a filter, by queues purge\nand by schedules backfill, goes on in the server, also over a restart.", operationsExample,
 		c.operationsListCommand(), c.operationsGetCommand(), c.operationsCancelCommand())
 }
 
@@ -53,11 +54,19 @@ func operationTable(operations []client.Operation, now time.Time) terminal.Table
 	for i := range operations {
 		o := &operations[i]
 		t.Rows = append(t.Rows, []string{
-			o.ID, o.Kind, oneLine(filterText(&o.Filter), 40), o.Status, strconv.FormatInt(o.Done, 10), strconv.FormatInt(o.Skipped, 10),
+			o.ID, o.Kind, oneLine(aboutText(o), 40), o.Status, strconv.FormatInt(o.Done, 10), strconv.FormatInt(o.Skipped, 10),
 			ago(o.CreatedAt, now), ago(o.FinishedAt, now),
 		})
 	}
 	return t
+}
+
+// aboutText says what an operation is about.
+func aboutText(o *client.Operation) string {
+	if b := o.Backfill; b != nil {
+		return fmt.Sprintf("schedule %s, %s to %s", b.Schedule, b.From.Format(time.RFC3339), b.To.Format(time.RFC3339))
+	}
+	return filterText(&o.Filter)
 }
 
 // filterText says a selection as flags do.
@@ -141,7 +150,7 @@ func (c *cli) writeOperation(o *client.Operation) error {
 	var f fields
 	f.add("operation", o.ID)
 	f.add("kind", o.Kind)
-	f.add("filter", filterText(&o.Filter))
+	f.add("filter", aboutText(o))
 	f.add("status", o.Status)
 	f.add("matched", strconv.FormatInt(o.Matched, 10))
 	f.add("done", strconv.FormatInt(o.Done, 10))

@@ -2,43 +2,26 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
-	"fmt"
-	"maps"
-	"os"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/spf13/cobra"
 
 	"github.com/orchestrix/orchestrix/cmd/orchestrix/internal/terminal"
-	"github.com/orchestrix/orchestrix/job"
 	"github.com/orchestrix/orchestrix/scheduler"
 )
 
-const schedulesExample = `
+const planExample = `
 orchestrix schedules plan --cron "30 2 * * *" --timezone Europe/Berlin
 orchestrix schedules plan --file schedules.yaml --from 2027-03-01 --to 2027-04-01
 orchestrix schedules plan --file schedules.yaml --diff edited.yaml -o json`
 
-func (c *cli) schedulesCommand() *cobra.Command {
-	return group("schedules", "See when schedules fire", "A schedule is a cron expression or an interval. What is shown here needs no\nserver.",
-		schedulesExample, c.schedulesPlanCommand())
-}
-
 const planLong = `Show every firing of schedules in a range of time, by a clock that runs at
 will: also where clocks are set forward or back. No server is needed.
 
---file has the schedules, as YAML or JSON, by their names:
+--file is a file as "orchestrix schedules apply" takes it; job may be left out.
 
-  schedules:
-    nightly-report:
-      cron: "30 2 * * *"        # or every: 90s
-      timezone: Europe/Berlin   # UTC where it is not given
-      jitter: 5m
-      starts_at: 2027-01-01T00:00:00Z
+` + fileHelp + `
 
 A cron expression has five fields, or six with the second first:
 
@@ -72,7 +55,7 @@ func (c *cli) schedulesPlanCommand() *cobra.Command {
 	var f planFlags
 	cmd := &cobra.Command{
 		Use: "plan", Short: "Show every firing in a range of time, without a server", Args: cobra.NoArgs, Long: planLong,
-		Example: indent(schedulesExample),
+		Example: indent(planExample),
 		RunE:    func(*cobra.Command, []string) error { return c.plan(&f, time.Now()) },
 	}
 	flags := cmd.Flags()
@@ -115,10 +98,13 @@ func (c *cli) plan(f *planFlags, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		difference(tables, edited, from, to, keep)
+		difference(tables, timetables(edited), from, to, keep)
 	}
 	return c.showPlan(firings, more, f.diff != "")
 }
+
+// localLayout shows a slot by its schedule's clock.
+const localLayout = "Mon 2006-01-02 15:04:05 -07:00"
 
 // planned is a firing of a plan, or of the difference of two.
 type planned struct {
@@ -143,7 +129,7 @@ func (c *cli) showPlan(firings []planned, more int, isDiff bool) error {
 		t.Header = append([]string{"change"}, t.Header...)
 	}
 	for _, p := range firings {
-		row := []string{p.At.Format(time.RFC3339), p.Local.Format("Mon 2006-01-02 15:04:05 -07:00"), p.Schedule, p.Note}
+		row := []string{p.At.Format(time.RFC3339), p.Local.Format(localLayout), p.Schedule, p.Note}
 		if isDiff {
 			row = append([]string{p.Change}, row...)
 		}
@@ -232,7 +218,8 @@ func (f *planFlags) tables() ([]*scheduler.Timetable, error) {
 		if f.zone != "" {
 			return nil, usagef("--timezone goes with --cron or --every; in a file each schedule has its own")
 		}
-		return readSchedules(f.file)
+		schedules, err := readSchedules(f.file)
+		return timetables(schedules), err
 	case !single:
 		return nil, usagef("give --file, or --cron or --every")
 	}
@@ -245,50 +232,4 @@ func (f *planFlags) tables() ([]*scheduler.Timetable, error) {
 		return nil, usagef("--%s %s", errs[0].Field, errs[0].Message)
 	}
 	return []*scheduler.Timetable{table}, nil
-}
-
-// readSchedules reads a file of schedules. Its error names all that is wrong.
-func readSchedules(path string) ([]*scheduler.Timetable, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, usageError{err}
-	}
-	root, err := yaml.Parser().Unmarshal(data)
-	if err != nil {
-		return nil, usagef("%s: %w", path, err)
-	}
-	named, ok := root["schedules"].(map[string]any)
-	if !ok || len(root) != 1 {
-		return nil, usagef("%s: must have schedules: and below it each schedule by its name, and nothing else", path)
-	}
-	var tables []*scheduler.Timetable
-	var wrong []string
-	for _, name := range slices.Sorted(maps.Keys(named)) {
-		table, errs := readSchedule(name, named[name])
-		for _, e := range errs {
-			wrong = append(wrong, fmt.Sprintf("%s: %.64q: %s %s", path, name, e.Field, e.Message))
-		}
-		tables = append(tables, table)
-	}
-	if wrong != nil {
-		return nil, usagef("%s", strings.Join(wrong, "\n"))
-	}
-	return tables, nil
-}
-
-func readSchedule(name string, value any) (*scheduler.Timetable, []job.FieldError) {
-	if !job.ValidName(name) {
-		return nil, []job.FieldError{{Field: "name", Message: job.CheckName(name)}}
-	}
-	data, err := json.Marshal(value)
-	if err != nil {
-		return nil, []job.FieldError{{Field: "schedule", Message: err.Error()}}
-	}
-	var spec scheduler.Spec
-	d := json.NewDecoder(strings.NewReader(string(data)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&spec); err != nil {
-		return nil, []job.FieldError{{Field: "schedule", Message: strings.TrimPrefix(err.Error(), "json: ")}}
-	}
-	return scheduler.New(name, spec)
 }
