@@ -48,6 +48,11 @@ test-cluster: ## run the tests of several nodes on one store, in their long form
 test-schedules: ## walk over every minute of seven years in thirteen zones
 	go test -timeout 60m -count=1 $(TESTFLAGS) ./scheduler -run '^TestAgainstEveryMinute$$' -years
 
+.PHONY: test-charts
+test-charts: ## run the dashboards' and alerts' expressions on a real Prometheus
+	@tools/need-prometheus.sh
+	cd test/charts && GOWORK=off go test -timeout 15m -count=1 $(TESTFLAGS) ./...
+
 .PHONY: sim
 sim: ## run the simulator of the shard state machine over SEEDS seeds
 	go test ./dispatcher -run '^TestSimulation$$' -count=1 -timeout 30m -seeds=$(SEEDS) $(TESTFLAGS)

@@ -26,7 +26,7 @@ var workerObject = object[workerSpec]{
 			bounded("How many pushes at once on each of its queues; 0 leaves it to the queue.", 0, control.MaxWorkerConcurrency)),
 		duration("timeout", func(w *workerSpec) *job.Duration { return &w.Timeout }, timeoutMessage,
 			doc("How long one attempt may take, 1s to 1h, where the job does not say.")),
-		headers("headers", func(w *workerSpec) *map[string]string { return &w.Headers },
+		texts("headers", func(w *workerSpec) *map[string]string { return &w.Headers },
 			doc("Headers that are added to each push. [redacted] stands for the value that is stored.")),
 		nested("auth", func(w *workerSpec) *control.Auth { return &w.Auth }, &authObject),
 		integer("weight", func(w *workerSpec) *int { return &w.Weight }, "",

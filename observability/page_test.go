@@ -61,6 +61,7 @@ Histograms have classic buckets and [native](https://prometheus.io/docs/specs/na
 	}
 	b.WriteString(`
 Beside these there are ` + "`go_*`" + ` and ` + "`process_*`" + ` of the Go runtime and the process, as the Go client library of Prometheus names them.
+[Charts](../charts/README.md) has dashboards and alerts that are made of all this.
 `)
 	return b.String()
 }

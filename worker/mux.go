@@ -33,9 +33,8 @@ type Mux struct {
 	client       *http.Client
 	running      *running
 
-	mu         sync.RWMutex
-	routes     map[string]*route
-	registered []Registration // those that Shutdown takes back
+	mu     sync.RWMutex
+	routes map[string]*route
 }
 
 // route is how the jobs of one type are run.
