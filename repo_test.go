@@ -51,6 +51,7 @@ var mayImport = map[string][]string{
 	"client":            {"webhook", "job"},
 	"worker":            {"webhook", "job"},
 	"worker/workertest": {"worker", "webhook", "job"},
+	"worker/workerotel": {"worker"},
 	"worker/seenpg":     {"worker"},
 	"worker/seenredis":  {"worker"},
 	"app":               {"api/...", "cluster", "control", "dispatcher", "observability", "store/...", "webhook/...", "job"},

@@ -105,6 +105,21 @@ func failureOf(cause, err error) failure {
 	return f
 }
 
+// Outcome says what the error of a handler makes of its attempt, for a middleware
+// that counts: succeeded, failed, dead (NoRetry) or throttled (Throttle).
+func Outcome(err error) string {
+	if err == nil {
+		return "succeeded"
+	}
+	switch f := failureOf(nil, err); {
+	case f.noRetry:
+		return "dead"
+	case f.released:
+		return "throttled"
+	}
+	return "failed"
+}
+
 // plainText returns the beginning of a text on one line: at most
 // job.MaxErrorKept bytes of UTF-8 without control characters.
 func plainText(s string) string {

@@ -33,8 +33,9 @@ type Mux struct {
 	client       *http.Client
 	running      *running
 
-	mu     sync.RWMutex
-	routes map[string]*route
+	mu         sync.RWMutex
+	routes     map[string]*route
+	registered []Registration // those that Shutdown takes back
 }
 
 // route is how the jobs of one type are run.

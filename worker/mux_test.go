@@ -100,6 +100,19 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+func TestOutcomes(t *testing.T) {
+	t.Parallel()
+	err := errors.New("x")
+	for want, err := range map[string]error{
+		"succeeded": nil, "failed": worker.RetryAfter(time.Second, err), "throttled": fmt.Errorf("a: %w", worker.Throttle(time.Second, err)),
+		"dead": worker.Throttle(time.Second, worker.NoRetry(err)),
+	} {
+		if got := worker.Outcome(err); got != want {
+			t.Errorf("%v is %s, want %s", err, got, want)
+		}
+	}
+}
+
 func TestErrorsAreStillWhatTheyWrap(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("x")

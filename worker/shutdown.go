@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -19,7 +20,9 @@ const giveBackTime = 5 * time.Second
 // elsewhere at once, and no attempt is used up. So are, at the end, asynchronous
 // jobs whose handlers do not return.
 //
-// It returns nil when nothing is left, and else an error that says how much. Call
+// Where Register was told so, the worker is deregistered first, so that nothing new
+// comes. Shutdown returns nil when nothing is left, and else an error that says how
+// much. Call
 // it before http.Server.Shutdown, so that the last answers still get out. It may
 // be called again; the Mux cannot be used any more.
 func (m *Mux) Shutdown(ctx context.Context) error {
@@ -32,6 +35,12 @@ func (m *Mux) Shutdown(ctx context.Context) error {
 		ctx, stop = context.WithDeadline(ctx, deadline.Add(-reserve))
 		defer stop()
 	}
+	gone := m.deregister(ctx)
+	return errors.Join(m.finish(ctx, reserve), gone)
+}
+
+// finish waits, tells, and gives back.
+func (m *Mux) finish(ctx context.Context, reserve time.Duration) error {
 	if m.waitIdle(ctx) {
 		return nil
 	}
