@@ -38,6 +38,9 @@ type attempt struct {
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
+	// over is what the server has ended the attempt by; of the reporting goroutine. The
+	// context may have ended by another cause before.
+	over error
 	// done has the end of the work. release is closed where nobody waits for it any
 	// longer.
 	done    chan outcome
@@ -116,7 +119,7 @@ func (a *attempt) report(ctx context.Context) {
 // known. It does while the worker shuts down.
 func (a *attempt) isOurs() bool {
 	cause := a.cause()
-	return cause == nil || errors.Is(cause, ErrShutdown)
+	return a.over == nil && (cause == nil || errors.Is(cause, ErrShutdown))
 }
 
 // cause is why the handler's context has ended; nil while it has not.
@@ -151,6 +154,7 @@ func (a *attempt) flush(ctx context.Context) {
 			a.journal.keepProgress(progress)
 		}
 	}
+	a.beat(ctx) // each of the two may take a third of the lease
 	if len(entries) > 0 {
 		if a.send(ctx, "logs", logsBody{entries}).kind == reportAgain {
 			a.journal.keepEntries(entries)
@@ -159,12 +163,20 @@ func (a *attempt) flush(ctx context.Context) {
 }
 
 // send sends one report within what is left of the lease, and ends the context
-// where the answer says that the attempt is over.
+// where the answer says that the attempt is over. Of one that is over nothing is
+// sent.
 func (a *attempt) send(ctx context.Context, verb string, body any) verdict {
+	if errors.Is(a.cause(), ErrCancelled) { // by a push
+		a.over = ErrCancelled
+	}
+	if a.over != nil {
+		return verdict{kind: reportOver, cause: a.over}
+	}
 	ctx, stop := context.WithTimeout(ctx, a.lease.patience(time.Now()))
 	defer stop()
 	v := a.reporter.send(ctx, verb, body)
 	if v.kind == reportOver {
+		a.over = v.cause
 		a.cancel(v.cause)
 	}
 	return v

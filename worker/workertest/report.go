@@ -85,16 +85,31 @@ func (c *Coordinator) reports(a *attempt) []Report {
 // transport receives reports without a network.
 type transport struct{ c *Coordinator }
 
-// RoundTrip implements http.RoundTripper.
+// RoundTrip implements http.RoundTripper. As with a real server, who does not wait
+// for the answer does not know whether the report was taken.
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	body, err := io.ReadAll(r.Body)
 	r.Body.Close()
 	if err != nil {
 		return nil, err
 	}
-	if err := r.Context().Err(); err != nil {
-		return nil, err
+	answered := make(chan judgement, 1)
+	go func() { answered <- t.judge(r, body) }()
+	select {
+	case j := <-answered:
+		return problem(r, j.status, j.code), nil
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
 	}
+}
+
+// judgement is how a report is answered.
+type judgement struct {
+	status int
+	code   string
+}
+
+func (t transport) judge(r *http.Request, body []byte) judgement {
 	token, verb, _ := splitPath(r.URL.Path)
 	report := Report{Verb: verb, At: time.Now()}
 	status, code := http.StatusUnauthorized, "unauthorized"
@@ -103,7 +118,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 			status, code = t.c.receive(token, report)
 		}
 	}
-	return problem(r, status, code), nil
+	return judgement{status, code}
 }
 
 // receive records a report, and returns how it is answered.
