@@ -22,7 +22,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 
-	"github.com/orchestrix/orchestrix/webhook"
 	"github.com/orchestrix/orchestrix/worker"
 	"github.com/orchestrix/orchestrix/worker/workerotel"
 	"github.com/orchestrix/orchestrix/worker/workertest"
@@ -202,13 +201,4 @@ func TestTheSpanOfAnAsynchronousJob(t *testing.T) {
 			t.Errorf("it is %v long, in %v", span.EndTime().Sub(span.StartTime()), span.Parent())
 		}
 	})
-}
-
-func Example() {
-	telemetry, err := workerotel.Middleware()
-	if err != nil {
-		panic(err)
-	}
-	mux := worker.NewMux(worker.WithSecrets(webhook.NewSecret()), worker.WithMiddleware(telemetry))
-	worker.Handle(mux, "email.send", func(context.Context, worker.Job[string]) error { return nil })
 }
