@@ -11,8 +11,8 @@ import (
 	"github.com/orchestrix/orchestrix/webhook"
 )
 
-// Headers of a push that an asynchronous attempt is reported by. The first two are
-// those of DESIGN's table; the third says how long the server waits for a
+// Headers of a push that an asynchronous attempt is reported by: where, and as whom;
+// the third, which may be absent, says how long the server waits for a
 // heartbeat, as a duration such as "1m30s".
 const (
 	headerCallbackURL      = "Orchestrix-Callback-Url"

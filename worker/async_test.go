@@ -182,6 +182,13 @@ func TestCancelByAPush(t *testing.T) {
 		if answer := c.SendCancel(mux, a); answer.Status != http.StatusNoContent {
 			t.Errorf("answered %d %s", answer.Status, answer.Body)
 		}
+		// A server that has missed the answer says it again, and hears the same.
+		for range 2 {
+			again := workertest.Push{Type: "orchestrix.job.cancel", ID: a.JobID(), Payload: map[string]any{"job_id": a.JobID(), "attempt": 1}}
+			if answer := c.Push(mux, again); answer.Status != http.StatusNoContent {
+				t.Errorf("again it is answered %d %s", answer.Status, answer.Body)
+			}
+		}
 		if err := <-causes; !errors.Is(err, worker.ErrCancelled) || time.Since(start) != 0 {
 			t.Errorf("the cause is %v, after %v", err, time.Since(start))
 		}
@@ -331,7 +338,9 @@ func TestAsynchronousFailures(t *testing.T) {
 		"failure":     {func() error { return failed }, workertest.Report{Error: "no disk", Retry: true}},
 		"no retry":    {func() error { return worker.NoRetry(failed) }, workertest.Report{Error: "no disk"}},
 		"retry after": {func() error { return worker.RetryAfter(90*time.Second, failed) }, workertest.Report{Error: "no disk", Retry: true, RetryAfter: 90e9}},
-		"throttle":    {func() error { return worker.Throttle(time.Second, failed) }, workertest.Report{Error: "no disk", Retry: true, RetryAfter: 1e9, Released: true}},
+		"throttle":    {func() error { return worker.Throttle(time.Second, failed) }, workertest.Report{Error: "no disk", Retry: true, RetryAfter: 1e9}},
+		"retry late":  {func() error { return worker.RetryAfter(48*time.Hour, failed) }, workertest.Report{Error: "no disk", Retry: true, RetryAfter: 86400e9}},
+		"no words":    {func() error { return errors.New("") }, workertest.Report{Error: "failed", Retry: true}},
 		"panic":       {func() error { panic("boom") }, workertest.Report{Error: "panic: boom", Retry: true}},
 		"abort":       {func() error { panic(http.ErrAbortHandler) }, workertest.Report{Error: "panic: net/http: abort Handler", Retry: true}},
 		"goexit":      {func() error { runtime.Goexit(); return nil }, workertest.Report{Error: "the handler ended its goroutine", Retry: true}},

@@ -9,7 +9,8 @@ import (
 type cancelBody struct {
 	// JobID is the job's; where it is empty, the webhook-id of the push names it.
 	JobID string `json:"job_id"`
-	// Attempt is the one that is to end; 0 stands for any.
+	// Attempt is the one that is to end; where it is 0, orchestrix-attempt says it,
+	// and where there is none all are meant.
 	Attempt int `json:"attempt"`
 }
 
@@ -26,6 +27,9 @@ func (m *Mux) cancelRunning(w http.ResponseWriter, p *Push) {
 	}
 	if body.JobID == "" {
 		body.JobID = p.ID
+	}
+	if body.Attempt == 0 {
+		body.Attempt = p.Attempt
 	}
 	for other, t := range m.running.list() {
 		if t.attempt != nil && other.ID == body.JobID && (body.Attempt == 0 || body.Attempt == other.Attempt) {

@@ -31,8 +31,8 @@ func RetryAfter(d time.Duration, err error) error {
 // Throttle returns an error that gives the job back: it waits at least d and no
 // attempt is used up. So does everything else that the server would push to this
 // worker from the same queue meanwhile: it is for a limit that concerns them all,
-// such as that of a service behind the worker. It wraps err; Throttle(d, nil)
-// is nil.
+// such as that of a service behind the worker. Of an asynchronous job, whose push was
+// answered long ago, it is RetryAfter. It wraps err; Throttle(d, nil) is nil.
 func Throttle(d time.Duration, err error) error {
 	if err == nil {
 		return nil
@@ -91,7 +91,7 @@ func failureOf(cause, err error) failure {
 		f.status = status.status
 	}
 	if errors.As(err, &wait) {
-		f.after, f.released = max(wait.after, 0), wait.throttle
+		f.after, f.released = min(max(wait.after, 0), maxRetryAfter), wait.throttle
 	}
 	f.noRetry = errors.As(err, &never)
 	switch {
@@ -104,6 +104,9 @@ func failureOf(cause, err error) failure {
 	}
 	return f
 }
+
+// maxRetryAfter is what the server grants; a report that asks for more is refused.
+const maxRetryAfter = 24 * time.Hour
 
 // Outcome says what the error of a handler makes of its attempt, for a middleware
 // that counts: succeeded, failed, dead (NoRetry) or throttled (Throttle).

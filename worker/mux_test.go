@@ -72,6 +72,7 @@ func TestAnswers(t *testing.T) {
 		"retry after a bit":       {worker.RetryAfter(time.Millisecond, failed), 500, false, "1", "no such mailbox"},
 		"retry after the past":    {worker.RetryAfter(-time.Hour, failed), 500, false, "", "no such mailbox"},
 		"retry after of nothing":  {worker.RetryAfter(time.Hour, nil), 204, false, "", ""},
+		"retry after a week":      {worker.RetryAfter(168*time.Hour, failed), 500, false, "86400", "no such mailbox"},
 		"no retry, and after":     {worker.NoRetry(worker.RetryAfter(time.Hour, failed)), 500, true, "", "no such mailbox"},
 		"throttle":                {worker.Throttle(1500*time.Millisecond, failed), 429, false, "2", "no such mailbox"},
 		"throttle without a time": {worker.Throttle(0, failed), 429, false, "1", "no such mailbox"},

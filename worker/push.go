@@ -50,29 +50,24 @@ type Push struct {
 	journal  *journal     // nil in one that is synchronous
 }
 
-// The headers that package webhook has no name for, since nothing but a worker
-// reads them.
-const (
-	headerSchedule     = "Orchestrix-Schedule"
-	headerScheduledFor = "Orchestrix-Scheduled-For"
-)
-
-// The other headers, in the form in which a map of net/http has them: looked up so
-// they cost no allocation.
+// The headers in the form in which a map of net/http has them: looked up so they
+// cost no allocation.
 var (
-	keyID          = http.CanonicalHeaderKey(webhook.HeaderID)
-	keyTimestamp   = http.CanonicalHeaderKey(webhook.HeaderTimestamp)
-	keySignature   = http.CanonicalHeaderKey(webhook.HeaderSignature)
-	keyOwn         = http.CanonicalHeaderKey(webhook.HeaderOwnSignature)
-	keyAttempt     = http.CanonicalHeaderKey(webhook.HeaderAttempt)
-	keyDeadline    = http.CanonicalHeaderKey(webhook.HeaderDeadline)
-	keyEnqueuedAt  = http.CanonicalHeaderKey(webhook.HeaderEnqueuedAt)
-	keyEpoch       = http.CanonicalHeaderKey(webhook.HeaderEpoch)
-	keyIncarnation = http.CanonicalHeaderKey(webhook.HeaderIncarnation)
-	keyJobType     = http.CanonicalHeaderKey(webhook.HeaderJobType)
-	keyKey         = http.CanonicalHeaderKey(webhook.HeaderKey)
-	keyMaxAttempts = http.CanonicalHeaderKey(webhook.HeaderMaxAttempts)
-	keyQueue       = http.CanonicalHeaderKey(webhook.HeaderQueue)
+	keyID           = http.CanonicalHeaderKey(webhook.HeaderID)
+	keyTimestamp    = http.CanonicalHeaderKey(webhook.HeaderTimestamp)
+	keySignature    = http.CanonicalHeaderKey(webhook.HeaderSignature)
+	keyOwn          = http.CanonicalHeaderKey(webhook.HeaderOwnSignature)
+	keyAttempt      = http.CanonicalHeaderKey(webhook.HeaderAttempt)
+	keyDeadline     = http.CanonicalHeaderKey(webhook.HeaderDeadline)
+	keyEnqueuedAt   = http.CanonicalHeaderKey(webhook.HeaderEnqueuedAt)
+	keyEpoch        = http.CanonicalHeaderKey(webhook.HeaderEpoch)
+	keyIncarnation  = http.CanonicalHeaderKey(webhook.HeaderIncarnation)
+	keyJobType      = http.CanonicalHeaderKey(webhook.HeaderJobType)
+	keyKey          = http.CanonicalHeaderKey(webhook.HeaderKey)
+	keyMaxAttempts  = http.CanonicalHeaderKey(webhook.HeaderMaxAttempts)
+	keyQueue        = http.CanonicalHeaderKey(webhook.HeaderQueue)
+	keySchedule     = http.CanonicalHeaderKey(webhook.HeaderSchedule)
+	keyScheduledFor = http.CanonicalHeaderKey(webhook.HeaderScheduledFor)
 )
 
 // newPush reads the headers of a verified push. What it fails with is a mistake of
@@ -83,7 +78,7 @@ func newPush(h http.Header, body []byte) (*Push, error) {
 		WebhookID: r.text(keyID), Type: r.decoded(keyJobType), Queue: r.decoded(keyQueue), Key: r.decoded(keyKey),
 		Attempt: r.number(keyAttempt), MaxAttempts: r.number(keyMaxAttempts), Incarnation: r.number(keyIncarnation),
 		Epoch: r.epoch(), EnqueuedAt: r.time(keyEnqueuedAt), Deadline: r.time(keyDeadline),
-		Schedule: r.decoded(headerSchedule), ScheduledFor: r.time(headerScheduledFor),
+		Schedule: r.decoded(keySchedule), ScheduledFor: r.time(keyScheduledFor),
 		Body: body, ContentType: h.Get("Content-Type"), Header: h,
 	}
 	p.signedAt = r.timestamp()

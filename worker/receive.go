@@ -52,6 +52,9 @@ func (m *Mux) refuseUnread(w http.ResponseWriter, r *http.Request) *refusal {
 func (m *Mux) refuseReplay(p *Push) *refusal {
 	switch m.replays.see(p, time.Now()) {
 	case seenBefore:
+		if p.Type == typeCancel {
+			return nil // a server that missed the answer says it again, and an attempt ends once
+		}
 		return refuse(http.StatusConflict, "this push has been received before")
 	case tooOldToKnow:
 		r := refuse(http.StatusServiceUnavailable, "more pushes than can be remembered: this one is too old to know whether it is new")

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,7 +21,8 @@ type failBody struct {
 	Error      string       `json:"error"`
 	Retry      bool         `json:"retry"`
 	RetryAfter job.Duration `json:"retry_after,omitempty"`
-	// Released gives the attempt back: none is used up.
+	// Released gives the attempt back, since the worker ends: the job runs elsewhere at
+	// once, and none is used up.
 	Released bool `json:"released,omitempty"`
 }
 
@@ -46,7 +48,8 @@ func (a *attempt) settle(ctx context.Context, out outcome) {
 	a.flush(ctx)
 	if out.err != nil {
 		f := failureOf(a.cause(), out.err)
-		a.insist(ctx, "fail", failBody{f.text, !f.noRetry, job.Duration(f.after), f.released})
+		// Not released where it is throttled: that is for what ends with the worker.
+		a.insist(ctx, "fail", failBody{Error: cmp.Or(f.text, "failed"), Retry: !f.noRetry, RetryAfter: job.Duration(f.after)})
 		return
 	}
 	a.insist(ctx, "complete", completeBody{body})

@@ -187,11 +187,11 @@ func (p *Push) header(a *attempt) http.Header {
 	set(webhook.HeaderEpoch, strconv.FormatUint(p.Epoch, 10))
 	set(webhook.HeaderEnqueuedAt, rfc3339(p.SignedAt))
 	set(webhook.HeaderDeadline, rfc3339(p.SignedAt.Add(p.Timeout)))
-	set("Orchestrix-Schedule", webhook.EncodeValue(p.Schedule))
+	set(webhook.HeaderSchedule, webhook.EncodeValue(p.Schedule))
 	set("Orchestrix-Callback-Url", callbackBase+a.token)
 	set("Orchestrix-Attempt-Token", a.token)
 	if !p.ScheduledFor.IsZero() {
-		set("Orchestrix-Scheduled-For", rfc3339(p.ScheduledFor))
+		set(webhook.HeaderScheduledFor, rfc3339(p.ScheduledFor))
 	}
 	if p.HeartbeatTimeout != 0 {
 		set("Orchestrix-Heartbeat-Timeout", job.Duration(p.HeartbeatTimeout).String())
