@@ -26,6 +26,12 @@ var workerObject = object[workerSpec]{
 			bounded("How many pushes at once on each of its queues; 0 leaves it to the queue.", 0, control.MaxWorkerConcurrency)),
 		duration("timeout", func(w *workerSpec) *job.Duration { return &w.Timeout }, timeoutMessage,
 			doc("How long one attempt may take, 1s to 1h, where the job does not say.")),
+		boolean("async", func(w *workerSpec) *bool { return &w.Async },
+			doc("Whether it takes over each attempt that it answers with 202, also without orchestrix-async: true.")),
+		duration("heartbeat_timeout", func(w *workerSpec) *job.Duration { return &w.HeartbeatTimeout }, "must be from 5s to 1h",
+			doc("How long it may be silent on an attempt that it has taken over, 5s to 1h; 1m where it is absent.")),
+		duration("async_timeout", func(w *workerSpec) *job.Duration { return &w.AsyncTimeout }, "must be from 1s to 7d",
+			doc("How long such an attempt may take as a whole, 1s to 7d; 1d where it is absent.")),
 		texts("headers", func(w *workerSpec) *map[string]string { return &w.Headers },
 			doc("Headers that are added to each push. [redacted] stands for the value that is stored.")),
 		nested("auth", func(w *workerSpec) *control.Auth { return &w.Auth }, &authObject),
@@ -52,6 +58,11 @@ type Worker struct {
 	Queues      []string          `json:"queues" nullable:"false"`
 	Concurrency int               `json:"concurrency"`
 	Timeout     job.Duration      `json:"timeout,omitempty"`
+
+	Async            bool         `json:"async,omitempty" doc:"Whether a 202 alone takes the attempt over."`
+	HeartbeatTimeout job.Duration `json:"heartbeat_timeout,omitempty"`
+	AsyncTimeout     job.Duration `json:"async_timeout,omitempty"`
+
 	Headers     map[string]string `json:"headers,omitempty" doc:"Values that may be credentials are shown as [redacted]."`
 	Auth        *WorkerAuth       `json:"auth,omitempty"`
 	Weight      int               `json:"weight"`

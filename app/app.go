@@ -82,6 +82,7 @@ func (a *App) assemble(ctx context.Context) error {
 	a.dispatch = dispatcher.New(dispatcher.Options{
 		Store: st, Push: pusher, Logger: a.log, MaxInFlight: a.config.MaxInFlight, WindowBytes: a.config.WindowBytes,
 		Shared: a.config.shared(), Lease: a.lease(), Node: a.node,
+		Callback:  a.callback(),
 		OnGone:    func(worker string) { a.control.WorkerGone(worker, time.Now()) },
 		OnFailing: func(f dispatcher.Failing) { a.control.WorkerFailing(f) },
 		Meter:     a.metrics,

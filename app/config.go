@@ -57,6 +57,10 @@ type Config struct {
 	// EgressProxy is the proxy that pushes go through (push.ParseProxy); without
 	// one they go directly. The environment's proxies are not used.
 	EgressProxy string
+	// PublicURL is where workers reach this server, to report on attempts that they have
+	// taken over: http or https, without a path's end. Empty means the address it
+	// listens on where that is loopback, and otherwise that no attempt can be taken over.
+	PublicURL string
 	// DrainGrace bounds how long Run waits at its end for the pushes under way.
 	DrainGrace time.Duration
 	// MaxPayload bounds a job's payload in bytes, up to 8 MiB.
@@ -200,6 +204,9 @@ func (c Config) Validate() error {
 	between("retention-dead", c.RetentionDead, minRetention, control.MaxRetention.Std())
 	between("idempotency-ttl", c.IdempotencyTTL, time.Second, maxIdempotency)
 	if err := c.validateListen(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := c.checkPublicURL(); err != nil {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)

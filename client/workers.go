@@ -22,6 +22,12 @@ type WorkerConfig struct {
 	Concurrency int `json:"concurrency,omitempty"`
 	// Timeout bounds one attempt; 0 means the server's.
 	Timeout job.Duration `json:"timeout,omitempty"`
+	// Async says that it takes over each attempt that it answers with 202, also without
+	// the header that says so. HeartbeatTimeout is how long it may be silent then, 0 for
+	// a minute, and AsyncTimeout how long the attempt may take, 0 for a day.
+	Async            bool         `json:"async,omitempty"`
+	HeartbeatTimeout job.Duration `json:"heartbeat_timeout,omitempty"`
+	AsyncTimeout     job.Duration `json:"async_timeout,omitempty"`
 	// Headers are added to each push.
 	Headers map[string]string `json:"headers,omitempty"`
 	// Auth tells the worker who pushes, beside the signature; nil for not at all.

@@ -38,10 +38,16 @@ func (c *Control) reload(ctx context.Context) (dispatcher.Config, error) {
 	if err := next.read(ctx, c); err != nil {
 		return dispatcher.Config{}, err
 	}
-	signing, err := c.loadSigning(ctx)
+	signing, err := c.loadSigning(ctx, signingName)
 	if err != nil {
 		return dispatcher.Config{}, err
 	}
+	attempts, err := c.loadSigning(ctx, attemptsName)
+	if err != nil {
+		return dispatcher.Config{}, err
+	}
+	key := []byte(attempts[0].Secret)
+	c.attemptKey.Store(&key)
 	next.signing = signing
 	c.mu.Lock()
 	c.live = next
@@ -89,6 +95,9 @@ func (c *Control) adopt(kind string, doc store.Document) error {
 		d, err = decode[keyRecord](doc)
 		c.live.keys[d.Value.hash()] = d
 	case kindSigning:
+		if doc.Name != signingName {
+			break
+		}
 		var d document[keyring]
 		d, err = decode[keyring](doc)
 		c.live.signing = d.Value
@@ -204,5 +213,6 @@ func workerConfig(d *document[workerRecord], secrets []webhook.Secret, keys []we
 		Version: versionOf(d.Created, d.Version) ^ uint64(len(keys))<<4 ^ uint64(len(secrets)),
 	}
 	w.Protection.configure(c)
+	w.Asynchronous.configure(c)
 	return c
 }

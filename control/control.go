@@ -45,6 +45,8 @@ type Store interface {
 	CountSchedules(ctx context.Context) (int64, error)
 	ListRuns(ctx context.Context, name string, before uint64, limit int) (runs [][]byte, numbers []uint64, err error)
 	ScheduleCommand(kind store.CommandKind, name string, random [9]byte) store.Command
+	GetAccepted(ctx context.Context, id job.ID) (*store.Accepted, error)
+	Beat(ctx context.Context, id job.ID, attempt int) error
 }
 
 // Dispatcher is what control needs of a *dispatcher.Dispatcher.
@@ -175,6 +177,8 @@ type Control struct {
 	bounds atomic.Pointer[backlogs]
 	// ordered are those that keep the order of their keys, for an enqueue too.
 	ordered atomic.Pointer[orderedQueues]
+	// attemptKey is what the tokens of attempts are made with.
+	attemptKey atomic.Pointer[[]byte]
 	paces   paces
 }
 

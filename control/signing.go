@@ -14,6 +14,10 @@ import (
 // signingName is the name of the one document with the store's own keys.
 const signingName = "store"
 
+// attemptsName is the name of the document with the key that attempts' tokens are made
+// with. It does not rotate: an attempt may last for days.
+const attemptsName = "attempts"
+
 // SigningKey is one of the store's own keys, which sign ad-hoc jobs.
 type SigningKey struct {
 	Secret  string
@@ -24,8 +28,8 @@ type SigningKey struct {
 
 // loadSigning reads the store's keys, and makes the first where there is none.
 // The caller holds changing.
-func (c *Control) loadSigning(ctx context.Context) (keyring, error) {
-	d, err := get[keyring](ctx, c, kindSigning, signingName)
+func (c *Control) loadSigning(ctx context.Context, name string) (keyring, error) {
+	d, err := get[keyring](ctx, c, kindSigning, name)
 	if err != nil || d.Version != 0 {
 		return d.Value, err
 	}
@@ -38,9 +42,9 @@ func (c *Control) loadSigning(ctx context.Context) (keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode the signing key: %w", err)
 	}
-	_, _, err = c.putDocument(ctx, kindSigning, signingName, data, store.ExpectAbsent)
+	_, _, err = c.putDocument(ctx, kindSigning, name, data, store.ExpectAbsent)
 	if errors.Is(err, store.ErrVersion) { // another node was faster: its key it is
-		d, err = get[keyring](ctx, c, kindSigning, signingName)
+		d, err = get[keyring](ctx, c, kindSigning, name)
 		return d.Value, err
 	}
 	return ring, storeError("store the signing key", err)

@@ -24,7 +24,8 @@ type WorkerSpec struct {
 	// MaxWorkerConcurrency; 0 leaves it to the queue.
 	Concurrency int `json:"concurrency,omitempty"`
 	// Timeout bounds one attempt, MinTimeout to MaxTimeout; 0 means the server's.
-	Timeout job.Duration      `json:"timeout,omitempty"`
+	Timeout job.Duration `json:"timeout,omitempty"`
+	Asynchronous
 	Headers map[string]string `json:"headers,omitempty"`
 	// Auth tells the worker who pushes. Its secrets are shown as Masked.
 	Auth Auth `json:"auth,omitzero"`
@@ -208,6 +209,7 @@ func (c *Control) workerFaults(ctx context.Context, was *workerRecord, w *Worker
 		f.add("concurrency", fmt.Sprintf("must be from 0 to %d", MaxWorkerConcurrency))
 	}
 	f.add("timeout", checkTimeout(w.Timeout))
+	f = append(f, w.Asynchronous.faults()...)
 	f = append(f, push.ValidateHeaders("headers", w.Headers)...)
 	f.masked(w.Headers)
 	f = append(f, c.authFaults(ctx, was, w)...)

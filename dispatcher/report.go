@@ -27,6 +27,12 @@ const (
 	fieldAccepted   = 11
 )
 
+// Report returns the command that tells the owner of a job's shard how an attempt has
+// ended that its worker has taken over.
+func Report(id job.ID, attempt int, a *push.Answer) store.Command {
+	return reportOf(&result{id, attempt, *a})
+}
+
 // reportOf returns the command that tells the shard's owner how an attempt ended.
 func reportOf(r *result) store.Command {
 	return store.Command{Kind: store.CommandReport, ID: r.ID, Attempt: r.Attempt, Report: appendAnswer(nil, &r.Answer)}

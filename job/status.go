@@ -116,6 +116,7 @@ const (
 	ReasonNone             Reason = ""
 	ReasonHTTPStatus       Reason = "http_status"       // an answer other than 2xx
 	ReasonTimeout          Reason = "timeout"           // the attempt's deadline passed
+	ReasonReported         Reason = "reported"          // the worker has reported that the attempt has failed
 	ReasonHeartbeat        Reason = "heartbeat"         // the worker of an accepted attempt was silent for too long
 	ReasonDNS              Reason = "dns"               // the name did not resolve
 	ReasonConnect          Reason = "connect"           // refused, unreachable, reset while dialing

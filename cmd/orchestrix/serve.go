@@ -72,6 +72,7 @@ func serverFlags(flags *pflag.FlagSet, c *app.Config) {
 	flags.StringVar(&c.SecretKeyFile, "secret-key-file", "", "a `file` of keys that encrypt secrets in the store, the one in use first")
 	flags.StringVar(&c.TLSCert, "tls-cert", "", "serve HTTPS with the certificate in this PEM `file`")
 	flags.StringVar(&c.TLSKey, "tls-key", "", "the certificate's private key, a PEM `file`")
+	flags.StringVar(&c.PublicURL, "public-url", "", "the `url` at which workers report to this server; not needed on loopback")
 	flags.Var((*durationValue)(&c.DrainGrace), "drain-grace", "how `long` pushes under way may take at the end")
 	flags.IntVar(&c.MaxPayload, "max-payload", c.MaxPayload, "the largest payload in `bytes`")
 	flags.IntVar(&c.MaxInFlight, "max-in-flight", c.MaxInFlight, "pushes under way at once, over all queues")
