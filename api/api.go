@@ -109,7 +109,8 @@ func (a *api) newHuma(router *gin.Engine) huma.API {
 	config.CreateHooks = nil // which would put $schema into every answer
 	config.RejectUnknownQueryParameters = true
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"key": {Type: "http", Scheme: "bearer", Description: "An API key, or the root key. Not needed by a server that listens on loopback only."},
+		"key":     {Type: "http", Scheme: "bearer", Description: "An API key, or the root key. Not needed by a server that listens on loopback only."},
+		"attempt": {Type: "http", Scheme: "bearer", Description: "The orchestrix-attempt-token of a push: it lets its worker report on the attempt, and nothing else."},
 	}
 	config.Security = []map[string][]string{{"key": {}}, {}}
 	h := humagin.New(router, config)
@@ -142,6 +143,7 @@ func (a *api) routes(router *gin.Engine) {
 	router.POST(batchPath, a.enqueueBatch)
 	a.describeEnqueue()
 	a.jobRoutes()
+	a.attemptRoutes()
 	a.operationRoutes()
 	a.workerRoutes()
 	a.queueRoutes()

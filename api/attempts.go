@@ -1,12 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"net/http"
 	"strings"
-
-	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/orchestrix/orchestrix/control"
 	"github.com/orchestrix/orchestrix/job"
@@ -36,9 +34,9 @@ type AttemptParams struct {
 }
 
 func (p *AttemptParams) attempt() (control.Attempt, error) {
-	id, err := parseID(p.ID)
+	id, err := job.ParseID(p.ID)
 	if err != nil {
-		return control.Attempt{}, err
+		return control.Attempt{}, newProblem(http.StatusNotFound, "not_found", "there is no such attempt")
 	}
 	scheme, token, _ := strings.Cut(p.Authorization, " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -66,12 +64,15 @@ func taken() *attemptAnswer {
 	return out
 }
 
-type completion struct{ result json.RawMessage }
+type completion struct{ result []byte }
 
 var completionObject = object[completion]{
 	name: "Completion", description: "The end of an attempt that has succeeded.", defaults: func() completion { return completion{} },
 	fields: []field[completion]{
-		raw("result", func(c *completion) *json.RawMessage { return &c.result }, doc("Any JSON value: it becomes the job's result; at most 64 KiB.")),
+		{
+			name: "result", schema: doc("Any JSON value: it becomes the job's result, byte by byte; at most 64 KiB."),
+			read: func(r *reader, into *completion) { into.result = bytes.Clone(r.scan.Skip()) },
+		},
 	},
 }
 
@@ -157,5 +158,3 @@ func (a *api) failAttempt(ctx context.Context, in *attemptInput) (*attemptAnswer
 	}
 	return taken(), nil
 }
-
-var _ huma.API

@@ -53,11 +53,11 @@ var workerObject = object[workerSpec]{
 
 // Worker is a worker as it is shown.
 type Worker struct {
-	Name        string            `json:"name"`
-	URL         string            `json:"url"`
-	Queues      []string          `json:"queues" nullable:"false"`
-	Concurrency int               `json:"concurrency"`
-	Timeout     job.Duration      `json:"timeout,omitempty"`
+	Name        string       `json:"name"`
+	URL         string       `json:"url"`
+	Queues      []string     `json:"queues" nullable:"false"`
+	Concurrency int          `json:"concurrency"`
+	Timeout     job.Duration `json:"timeout,omitempty"`
 
 	Async            bool         `json:"async,omitempty" doc:"Whether a 202 alone takes the attempt over."`
 	HeartbeatTimeout job.Duration `json:"heartbeat_timeout,omitempty"`

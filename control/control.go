@@ -179,7 +179,7 @@ type Control struct {
 	ordered atomic.Pointer[orderedQueues]
 	// attemptKey is what the tokens of attempts are made with.
 	attemptKey atomic.Pointer[[]byte]
-	paces   paces
+	paces      paces
 }
 
 // New returns a Control. Call Load before anything else, and Close at the end.

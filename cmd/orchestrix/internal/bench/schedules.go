@@ -138,7 +138,7 @@ func (b *schedulesBench) create(ctx context.Context) (time.Duration, error) {
 
 // idle returns what the server uses of a processor while it only waits.
 func (b *schedulesBench) idle(ctx context.Context) (float64, error) {
-	if err := pause(ctx, b.Quiet/4); err != nil { // what was written is put in order
+	if err := sleepFor(ctx, b.Quiet/4); err != nil { // what was written is put in order
 		return 0, err
 	}
 	before, err := b.cpu()
@@ -146,7 +146,7 @@ func (b *schedulesBench) idle(ctx context.Context) (float64, error) {
 		return 0, err
 	}
 	begun := time.Now()
-	if err := pause(ctx, b.Quiet/2); err != nil {
+	if err := sleepFor(ctx, b.Quiet/2); err != nil {
 		return 0, err
 	}
 	after, err := b.cpu()
@@ -157,7 +157,7 @@ func (b *schedulesBench) idle(ctx context.Context) (float64, error) {
 func (b *schedulesBench) fire(ctx context.Context, r *SchedulesReport) error {
 	if late := time.Until(b.at) - b.Quiet; late < 0 {
 		return fmt.Errorf("it took too long to create %d schedules: they were due %s ago", b.Schedules, -time.Until(b.at).Round(time.Second))
-	} else if err := pause(ctx, late); err != nil {
+	} else if err := sleepFor(ctx, late); err != nil {
 		return err
 	}
 	other := newOtherClient(b)
@@ -168,7 +168,7 @@ func (b *schedulesBench) fire(ctx context.Context, r *SchedulesReport) error {
 		defer close(done)
 		other.run(load)
 	}()
-	if err := pause(ctx, time.Until(b.at)); err != nil {
+	if err := sleepFor(ctx, time.Until(b.at)); err != nil {
 		return err
 	}
 	before, err := b.cpu()
@@ -208,7 +208,7 @@ func (b *schedulesBench) untilEnqueued(ctx context.Context) (time.Duration, erro
 		if n >= int64(b.Schedules) {
 			return took, nil
 		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
+		if err := sleepFor(ctx, 20*time.Millisecond); err != nil {
 			return 0, fmt.Errorf("%d of %d schedules have fired: %w", n, b.Schedules, err)
 		}
 	}
@@ -274,8 +274,8 @@ func (o *otherClient) calls(from, to time.Time) Calls {
 	return Calls{Calls: len(times), P50: quantile(times, 0.5), P99: quantile(times, 0.99), Max: quantile(times, 1)}
 }
 
-// pause waits, or returns why it did not.
-func pause(ctx context.Context, d time.Duration) error {
+// sleepFor waits, or returns why it did not.
+func sleepFor(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
 		return nil
