@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"github.com/orchestrix/orchestrix/api"
 	"github.com/orchestrix/orchestrix/control"
 	"github.com/orchestrix/orchestrix/dispatcher"
+	"github.com/orchestrix/orchestrix/job"
 	"github.com/orchestrix/orchestrix/observability"
 	"github.com/orchestrix/orchestrix/store"
 	"github.com/orchestrix/orchestrix/store/engine"
@@ -105,7 +107,12 @@ func newServer(t testing.TB, change ...func(*control.Options)) *server {
 	guard := push.NewGuard(nil, true)
 	client := push.New(push.Options{Guard: guard})
 	t.Cleanup(client.Close)
-	d := dispatcher.New(dispatcher.Options{Store: s.store, Push: client})
+	d := dispatcher.New(dispatcher.Options{
+		Store: s.store, Push: client,
+		Callback: func(id job.ID, attempt int) (url, token string) {
+			return fmt.Sprintf("/v1/jobs/%s/attempts/%d", id, attempt), s.control.AttemptToken(id, attempt)
+		},
+	})
 	o := control.Options{
 		Store: s.store, Dispatcher: d, Guard: guard, Pusher: client, Open: true, Durability: "memory", Logger: slog.New(slog.NewJSONHandler(s.log, nil)),
 	}
