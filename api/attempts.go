@@ -45,10 +45,10 @@ func (p *AttemptParams) attempt() (control.Attempt, error) {
 	return control.Attempt{Job: id, Number: p.Attempt, Token: strings.TrimSpace(token)}, nil
 }
 
-// attemptInput is a report without a body that counts.
+// attemptInput is a report.
 type attemptInput struct {
 	AttemptParams
-	RawBody []byte `contentType:"application/json" required:"false"`
+	RawBody []byte `contentType:"application/json"`
 }
 
 // attemptAnswer tells a worker that its report was taken.
@@ -63,6 +63,9 @@ func taken() *attemptAnswer {
 	out.Body.Status = "ok"
 	return out
 }
+
+// heartbeatObject has nothing in it: that it comes is what it says.
+var heartbeatObject = object[none]{name: "Heartbeat", description: "A sign of life; there is nothing to say in it.", defaults: func() none { return none{} }}
 
 type completion struct{ result []byte }
 
@@ -97,7 +100,7 @@ var reportErrors = []int{http.StatusNotFound, http.StatusConflict}
 func (a *api) attemptRoutes() {
 	register(a, operation{
 		method: "POST", path: attemptPath + "/heartbeat", id: "heartbeat", tag: attemptsTag, errors: reportErrors,
-		summary: "Tell that the worker goes on with an attempt that it has taken over",
+		summary: "Tell that the worker goes on with an attempt that it has taken over", body: optional(&heartbeatObject),
 	}, a.heartbeat)
 	register(a, operation{
 		method: "POST", path: attemptPath + "/complete", id: "complete-attempt", tag: attemptsTag, errors: reportErrors,
@@ -116,6 +119,9 @@ func (a *api) attemptRoutes() {
 func (a *api) heartbeat(ctx context.Context, in *attemptInput) (*attemptAnswer, error) {
 	at, err := in.attempt()
 	if err != nil {
+		return nil, err
+	}
+	if err := decodeOptional(&heartbeatObject, in.RawBody, &none{}); err != nil {
 		return nil, err
 	}
 	if err := a.control.Heartbeat(ctx, at); err != nil {

@@ -195,6 +195,13 @@ func TestReportBeforeTheAnswer(t *testing.T) {
 		accepts(w)
 	}))
 	t.Cleanup(w.Close)
+	t.Cleanup(func() {
+		select {
+		case <-answered:
+		default: // the test has failed
+			close(answered)
+		}
+	})
 	s.want(201, "PUT", "/v1/workers/w", `{"url":"`+w.URL+`","queues":["default"]}`)
 	s.want(202, "POST", "/v1/jobs", `{"type":"t"}`)
 	if a := <-reported; a.status != 503 || a.text("code") != "not_taken" || a.header.Get("Retry-After") != "1" {

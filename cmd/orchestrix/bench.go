@@ -39,7 +39,7 @@ func (c *cli) benchCommand() *cobra.Command {
 	flags.IntVar(&o.Singles, "clients", 64, "clients that send single POSTs")
 	flags.BoolVar(&o.Redis, "redis", false, "keep the jobs in a redis-server of its own, started from the PATH (append-only file, synced once a second)")
 	flags.StringVar(&o.Dir, "dir", os.TempDir(), "make the server's temporary directory in this `directory`")
-	cmd.AddCommand(c.benchBacklogCommand(), c.benchIsolationCommand(), c.benchSpreadCommand(), c.benchLimitsCommand(), c.benchWorkerCommand())
+	cmd.AddCommand(c.benchBacklogCommand(), c.benchIsolationCommand(), c.benchSpreadCommand(), c.benchLimitsCommand(), c.benchSchedulesCommand(), c.benchWorkerCommand())
 	return cmd
 }
 
