@@ -49,7 +49,7 @@ test-schedules: ## walk over every minute of seven years in thirteen zones
 	go test -timeout 60m -count=1 $(TESTFLAGS) ./scheduler -run '^TestAgainstEveryMinute$$' -years
 
 .PHONY: test-charts
-test-charts: ## run the dashboards' and alerts' expressions on a real Prometheus
+test-charts: ## test the dashboards and alerts on a real Prometheus, and the Helm chart
 	@tools/need-prometheus.sh
 	cd test/charts && GOWORK=off go test -timeout 15m -count=1 $(TESTFLAGS) ./...
 

@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -90,6 +92,40 @@ func get(ctx context.Context, url string) (*http.Response, error) {
 	return http.DefaultClient.Do(req)
 }
 
+var builtDir string
+
+// built is the product's binary, built once into the directory that TestMain removes.
+var built = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(builtDir, "orchestrix")
+	build := exec.Command("go", "build", "-o", path, "./cmd/orchestrix")
+	build.Dir, build.Env = filepath.Join("..", ".."), append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return path, fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+func binary(t *testing.T) string {
+	t.Helper()
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestMain removes what was built, and keeps Helm's loader from saying of every chart
+// that it follows links.
+func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	var err error
+	if builtDir, err = os.MkdirTemp("", "orchestrix-charts-*"); err != nil {
+		panic(err)
+	}
+	m.Run()
+	os.RemoveAll(builtDir)
+}
+
 // server is a real one, with workers that answer well and badly.
 type server struct {
 	t   *testing.T
@@ -98,15 +134,9 @@ type server struct {
 
 func newServer(t *testing.T) *server {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "orchestrix")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/orchestrix")
-	build.Dir, build.Env = filepath.Join("..", ".."), append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
 	address := freeAddress(t)
 	s := &server{t, "http://" + address}
-	run(t, binary, "serve", "--listen", address, "--store", "embedded:"+filepath.Join(t.TempDir(), "data"), "--allow-cidr", "127.0.0.0/8", "--shards", "4", "--drain-grace", "5s")
+	run(t, binary(t), "serve", "--listen", address, "--store", "embedded:"+filepath.Join(t.TempDir(), "data"), "--allow-cidr", "127.0.0.0/8", "--shards", "4", "--drain-grace", "5s")
 	until(t, "the server is ready", func() bool { return answers(t, s.url+"/readyz") })
 	return s
 }
