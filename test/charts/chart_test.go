@@ -23,6 +23,7 @@ import (
 	policy "k8s.io/api/policy/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
 
@@ -34,17 +35,19 @@ type scaledObject struct {
 	meta.TypeMeta   `json:",inline"`
 	meta.ObjectMeta `json:"metadata,omitzero"`
 	Spec            struct {
-		ScaleTargetRef  struct{ Name string }
-		MinReplicaCount int32
-		MaxReplicaCount int32
-		PollingInterval int32
-		CooldownPeriod  int32
+		ScaleTargetRef struct {
+			Name string `json:"name"`
+		} `json:"scaleTargetRef"`
+		MinReplicaCount int32 `json:"minReplicaCount"`
+		MaxReplicaCount int32 `json:"maxReplicaCount"`
+		PollingInterval int32 `json:"pollingInterval"`
+		CooldownPeriod  int32 `json:"cooldownPeriod"`
 		Triggers        []struct {
-			Type       string
-			MetricType string
-			Metadata   map[string]string
-		}
-	}
+			Type       string            `json:"type"`
+			MetricType string            `json:"metricType"`
+			Metadata   map[string]string `json:"metadata"`
+		} `json:"triggers"`
+	} `json:"spec"`
 }
 
 // GetObjectMeta is there so that all objects can be treated alike.
@@ -137,8 +140,9 @@ func render(t *testing.T, text string) (release, error) {
 	return r, nil
 }
 
-// decode reads an object strictly: a field that its type does not have is an error, and
-// so is one that is there twice.
+// decode reads an object as strictly as Kubernetes does where it is asked to: a field that
+// its type does not have, if only by a capital, is an error, and so is one that is there
+// twice.
 func decode(t *testing.T, name, document string) meta.ObjectMetaAccessor {
 	t.Helper()
 	var kind meta.TypeMeta
@@ -149,9 +153,14 @@ func decode(t *testing.T, name, document string) meta.ObjectMetaAccessor {
 	if build == nil {
 		t.Fatalf("%s: %s %s is not known\n%s", name, kind.APIVersion, kind.Kind, document)
 	}
-	object := build()
-	if err := yaml.UnmarshalStrict([]byte(document), object); err != nil {
+	data, err := yaml.YAMLToJSONStrict([]byte(document))
+	if err != nil {
 		t.Fatalf("%s: %v\n%s", name, err, document)
+	}
+	object := build()
+	strict, err := json.UnmarshalStrict(data, object)
+	if err != nil || len(strict) > 0 {
+		t.Fatalf("%s: %v %v\n%s", name, err, strict, document)
 	}
 	return object
 }
