@@ -61,7 +61,7 @@ type variable struct{ name, label, query string }
 func (v variable) model() map[string]any {
 	return map[string]any{
 		"type": "query", "name": v.name, "label": v.label, "datasource": datasource(),
-		"definition": v.query, "query": map[string]any{"query": v.query, "refId": "StandardVariableQuery"},
+		"query": map[string]any{"query": v.query, "refId": "StandardVariableQuery"},
 		"refresh": 2, "sort": 1, "multi": true, "includeAll": true, "allValue": ".+",
 		"current": map[string]any{"selected": true, "text": "All", "value": "$__all"}, "hide": 0, "regex": "", "options": []any{}, "skipUrlSync": false,
 	}
@@ -70,7 +70,7 @@ func (v variable) model() map[string]any {
 func datasourceVariable() map[string]any {
 	return map[string]any{
 		"type": "datasource", "name": "datasource", "label": "Data source", "query": "prometheus",
-		"current": map[string]any{}, "hide": 0, "includeAll": false, "multi": false, "options": []any{}, "refresh": 1, "regex": "", "skipUrlSync": false,
+		"current": map[string]any{"selected": false, "text": "default", "value": "default"}, "hide": 0, "includeAll": false, "multi": false, "options": []any{}, "refresh": 1, "regex": "", "skipUrlSync": false,
 	}
 }
 
