@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"fmt"
 	"net/http"
 	"sync"
 	"testing"
@@ -131,5 +132,23 @@ func TestMeterIsToldOfEachAttemptAndEnd(t *testing.T) {
 	}
 	if got := w.d.Totals().Retries; got != 2 || m.pushes != 4 || m.changes < 8 {
 		t.Errorf("%d retries, %d pushes, %d changes; want 2, 4, and a claim and an end of four attempts", got, m.pushes, m.changes)
+	}
+}
+
+// BenchmarkSurvey is one look at a node that serves 10,000 queues, in each of which a job
+// waits that no worker takes.
+func BenchmarkSurvey(b *testing.B) {
+	w := newWorld(b, memory(b, 64), nil)
+	w.start()
+	for i := range 10_000 {
+		w.enqueue(fmt.Sprintf("queue-%d", i), 1)
+	}
+	s := NewSurveyor(w.d)
+	b.ReportAllocs()
+	for b.Loop() {
+		v, err := s.Look(b.Context())
+		if err != nil || len(v.Queues) != 10_000 || v.Blocked[blockedNoWorker] == 0 {
+			b.Fatalf("%d queues, blocked %v, %v", len(v.Queues), v.Blocked, err)
+		}
 	}
 }
