@@ -61,7 +61,7 @@ type variable struct{ name, label, query string }
 func (v variable) model() map[string]any {
 	return map[string]any{
 		"type": "query", "name": v.name, "label": v.label, "datasource": datasource(),
-		"query": map[string]any{"query": v.query, "refId": "StandardVariableQuery"},
+		"query":   map[string]any{"query": v.query, "refId": "StandardVariableQuery"},
 		"refresh": 2, "sort": 1, "multi": true, "includeAll": true, "allValue": ".+",
 		"current": map[string]any{"selected": true, "text": "All", "value": "$__all"}, "hide": 0, "regex": "", "options": []any{}, "skipUrlSync": false,
 	}
