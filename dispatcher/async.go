@@ -50,11 +50,11 @@ func (m *machine) accept(now time.Time, it *item, a *push.Answer) {
 
 // await begins to wait for the end of an attempt that its worker has taken over.
 func (m *machine) await(now time.Time, it *item, worker string) {
-	heartbeat, limit := DefaultHeartbeat, DefaultAsyncTimeout
+	var w *Worker
 	if it.pool != nil {
-		w := it.pool.worker
-		heartbeat, limit = orDefault(w.Heartbeat, heartbeat), orDefault(w.AsyncTimeout, limit)
+		w = it.pool.worker
 	}
+	heartbeat, limit := w.patience()
 	record := store.Accepted{
 		Entry: it.entry, Attempt: it.attempt, Worker: worker, Started: it.started,
 		Deadline: roundUp(now.Add(limit)), Heartbeat: heartbeat, Beat: now,
@@ -62,6 +62,15 @@ func (m *machine) await(now time.Time, it *item, worker string) {
 	m.unclaim(it)
 	m.next.Accept = append(m.next.Accept, record)
 	m.keepAccepted(it, &record)
+}
+
+// patience returns how long an attempt that the worker has taken over may go without a
+// sign of life, and how long it may take. A destination of a job's own is nil.
+func (w *Worker) patience() (heartbeat, limit time.Duration) {
+	if w == nil {
+		return DefaultHeartbeat, DefaultAsyncTimeout
+	}
+	return orDefault(w.Heartbeat, DefaultHeartbeat), orDefault(w.AsyncTimeout, DefaultAsyncTimeout)
 }
 
 func orDefault(d, other time.Duration) time.Duration {

@@ -226,7 +226,7 @@ func TestWorkerIsToldOfACancel(t *testing.T) {
 	w := newWorld(t, memory(t, 1), func(rw http.ResponseWriter, r *http.Request, _ int) {
 		mu.Lock()
 		types = append(types, r.Header.Get(webhook.HeaderJobType))
-		tokens = append(tokens, r.Header.Get(webhook.HeaderCallbackURL)+" "+r.Header.Get(webhook.HeaderAttemptToken))
+		tokens = append(tokens, r.Header.Get(webhook.HeaderCallbackURL)+" "+r.Header.Get(webhook.HeaderAttemptToken)+" "+r.Header.Get(webhook.HeaderHeartbeatTimeout))
 		mu.Unlock()
 		if r.Header.Get(webhook.HeaderJobType) == webhook.TypeCancel {
 			told <- r.Header.Get(webhook.HeaderAttempt)
@@ -260,7 +260,7 @@ func TestWorkerIsToldOfACancel(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if len(types) != 2 || tokens[0] != "http://c/"+id.String()+" token" {
+	if len(types) != 2 || tokens[0] != "http://c/"+id.String()+" token 60s" {
 		t.Errorf("pushes %q, told where to report: %q", types, tokens)
 	}
 }

@@ -39,6 +39,7 @@ func (l *loop) push(o *pushOrder, now time.Time) {
 	}
 	if l.d.callback != nil {
 		r.CallbackURL, r.AttemptToken = l.d.callback(j.ID, o.Attempt)
+		r.HeartbeatTimeout, _ = o.Worker.patience()
 	}
 	l.d.runners.do(task{l, l.lease, ctx, cancel, worker, waited(j, now), r})
 }

@@ -31,11 +31,14 @@ const (
 	HeaderDeadline     = "orchestrix-deadline"
 	HeaderEnqueuedAt   = "orchestrix-enqueued-at"
 	HeaderEpoch        = "orchestrix-epoch"
-	HeaderIncarnation  = "orchestrix-incarnation"
-	HeaderJobType      = "orchestrix-job-type"
-	HeaderKey          = "orchestrix-key"
-	HeaderMaxAttempts  = "orchestrix-max-attempts"
-	HeaderQueue        = "orchestrix-queue"
+	// HeaderHeartbeatTimeout holds how long the worker may be silent once it has taken the
+	// attempt over: whole seconds and an "s".
+	HeaderHeartbeatTimeout = "orchestrix-heartbeat-timeout"
+	HeaderIncarnation      = "orchestrix-incarnation"
+	HeaderJobType          = "orchestrix-job-type"
+	HeaderKey              = "orchestrix-key"
+	HeaderMaxAttempts      = "orchestrix-max-attempts"
+	HeaderQueue            = "orchestrix-queue"
 	// HeaderSchedule names the schedule whose run the job is, and HeaderScheduledFor holds
 	// the slot that it is for: the nominal time. Any other job has neither.
 	HeaderSchedule     = "orchestrix-schedule"

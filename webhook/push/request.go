@@ -51,9 +51,12 @@ type Request struct {
 
 	// CallbackURL and AttemptToken tell the worker where and by what it may report on
 	// the attempt; they are not sent where they are empty. Async says that a 202 takes
-	// the attempt over also without the header that says so.
+	// the attempt over also without the header that says so. HeartbeatTimeout is how long
+	// the worker may be silent then; it is sent in whole seconds with a CallbackURL, and
+	// not at all where it is shorter than one.
 	CallbackURL, AttemptToken string
 	Async                     bool
+	HeartbeatTimeout          time.Duration
 
 	// Before, where set, is called once, when the connection stands and before
 	// the first byte is written. With an error nothing is sent and the outcome
@@ -137,6 +140,9 @@ func (r *Request) appendJob(out, lines []byte, deadline time.Time) (head, signed
 	w.time(webhook.HeaderDeadline, deadline)
 	w.time(webhook.HeaderEnqueuedAt, r.EnqueuedAt)
 	w.number(webhook.HeaderEpoch, r.Epoch)
+	if r.CallbackURL != "" {
+		w.seconds(webhook.HeaderHeartbeatTimeout, r.HeartbeatTimeout)
+	}
 	w.number(webhook.HeaderIncarnation, uint64(max(r.Incarnation, 0)))
 	w.text(webhook.HeaderJobType, r.Type)
 	w.text(webhook.HeaderKey, r.Key)
@@ -163,6 +169,16 @@ func (w *jobHeaders) time(name string, t time.Time) {
 	}
 	start := w.begin(name)
 	w.lines = t.UTC().Truncate(time.Millisecond).AppendFormat(w.lines, time.RFC3339Nano)
+	w.end(start)
+}
+
+// seconds writes a duration, rounded down.
+func (w *jobHeaders) seconds(name string, d time.Duration) {
+	if d < time.Second {
+		return
+	}
+	start := w.begin(name)
+	w.lines = append(strconv.AppendInt(w.lines, int64(d/time.Second), 10), 's')
 	w.end(start)
 }
 

@@ -59,6 +59,7 @@ func TestRequestOnTheWire(t *testing.T) {
 		Epoch: 1 << 63, EnqueuedAt: at, Deadline: time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC), ContentType: "text/plain",
 		Headers: map[string]string{"authorization": "Bearer j"}, Body: []byte("{}"),
 		Schedule: "nightly.report", ScheduledFor: time.Date(2026, 3, 1, 2, 30, 0, 0, at.Location()),
+		CallbackURL: "http://c/v1", AttemptToken: "t0", HeartbeatTimeout: 90*time.Second + time.Millisecond,
 	}
 	client := newClient(t, Options{UserAgent: "Orchestrix/1.2.3", Now: func() time.Time { return at }})
 	if a := client.Push(context.Background(), r); a.Outcome != job.OutcomeSucceeded {
@@ -69,9 +70,12 @@ func TestRequestOnTheWire(t *testing.T) {
 	var lines, headers string
 	for _, h := range [][2]string{
 		{"attempt", "3"},
+		{"attempt-token", "t0"},
+		{"callback-url", "http://c/v1"},
 		{"deadline", "2099-01-01T00:00:00Z"},
 		{"enqueued-at", "2026-03-01T11:00:00.123Z"},
 		{"epoch", "9223372036854775808"},
+		{"heartbeat-timeout", "90s"},
 		{"incarnation", "2"},
 		{"job-type", "gr%C3%B6%C3%9Fe%20changed"},
 		{"key", "a%0D%0Ab"},
