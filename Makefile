@@ -44,6 +44,10 @@ test-cluster: ## run the tests of several nodes on one store, in their long form
 	@tools/need-redis.sh
 	go test -timeout 20m -count=1 $(TESTFLAGS) ./test/cluster
 
+.PHONY: test-async
+test-async: ## kill the coordinator of a job of 20 s, and hold asynchronous jobs to their times
+	go test -timeout 5m -count=1 $(TESTFLAGS) ./test/e2e -run 'Async|Cancel|GivenBack' -async 20s -strict -v
+
 .PHONY: test-schedules
 test-schedules: ## walk over every minute of seven years in thirteen zones
 	go test -timeout 60m -count=1 $(TESTFLAGS) ./scheduler -run '^TestAgainstEveryMinute$$' -years

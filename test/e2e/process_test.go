@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -20,18 +21,32 @@ import (
 	"github.com/orchestrix/orchestrix/client"
 )
 
-// serveDir in the environment makes this binary a server on that directory.
-const serveDir = "E2E_SERVE_DIR"
+// serveDir in the environment makes this binary a server on that directory; publicURL is
+// where workers report to it, where that is not where it listens.
+const (
+	serveDir  = "E2E_SERVE_DIR"
+	publicURL = "E2E_PUBLIC_URL"
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(serveDir); dir != "" {
-		if err := serve(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
+		end(serve(dir))
 		return
 	}
+	if secret := os.Getenv(workSecret); secret != "" {
+		end(work(secret))
+		return
+	}
+	flag.Parse()
 	goleak.VerifyTestMain(m)
+}
+
+// end ends a child that has failed.
+func end(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 // serve prints its URL and serves until SIGTERM.
@@ -40,6 +55,7 @@ func serve(dir string) error {
 	defer stop()
 	c := app.Defaults()
 	c.Store, c.Listen, c.Shards = "embedded:"+dir, "127.0.0.1:0", 8
+	c.PublicURL = os.Getenv(publicURL)
 	c.AllowCIDR = []string{"127.0.0.0/8", "::1/128"}
 	c.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	a, err := app.New(ctx, c)
@@ -57,14 +73,31 @@ type server struct {
 }
 
 // startServer starts one on the directory. It is killed at the test's end.
-func startServer(t *testing.T, dir string) *server {
+func startServer(t *testing.T, dir string, env ...string) *server {
+	t.Helper()
+	s := &server{}
+	var url string
+	s.cmd, url = startSelf(t, append(env, serveDir+"="+dir)...)
+	transport := &http.Transport{MaxIdleConnsPerHost: 4}
+	t.Cleanup(transport.CloseIdleConnections)
+	var err error
+	s.Client, err = client.New(url, client.WithHTTPClient(&http.Client{Transport: transport}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// startSelf starts this binary as a child, and returns it with the line that it has
+// written first. It is killed at the test's end.
+func startSelf(t *testing.T, env ...string) (cmd *exec.Cmd, line string) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), serveDir+"="+dir)
+	cmd = exec.Command(self)
+	cmd.Env = append(os.Environ(), env...)
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -73,27 +106,22 @@ func startServer(t *testing.T, dir string) *server {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s := &server{cmd: cmd}
-	t.Cleanup(s.kill)
-	url, err := bufio.NewReader(stdout).ReadString('\n')
+	t.Cleanup(func() { kill(cmd) })
+	line, err = bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
-		t.Fatalf("the server did not say where it listens: %v", err)
+		t.Fatalf("the child did not say where it listens: %v", err)
 	}
-	transport := &http.Transport{MaxIdleConnsPerHost: 4}
-	t.Cleanup(transport.CloseIdleConnections)
-	s.Client, err = client.New(strings.TrimSpace(url), client.WithHTTPClient(&http.Client{Transport: transport}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return cmd, strings.TrimSpace(line)
 }
 
 // kill ends the process as a power cut would: with SIGKILL, which it cannot see
 // coming. It may be called again.
-func (s *server) kill() {
-	if s.cmd.ProcessState == nil {
-		s.cmd.Process.Kill()
-		s.cmd.Wait() // its error says that it was killed
+func (s *server) kill() { kill(s.cmd) }
+
+func kill(cmd *exec.Cmd) {
+	if cmd.ProcessState == nil {
+		cmd.Process.Kill()
+		cmd.Wait() // its error says that it was killed
 	}
 }
 
