@@ -56,6 +56,23 @@ func TestRedisHasPodsThatShareAStore(t *testing.T) {
 	}
 }
 
+// TestWorkersKnowWhereToReport: at the ingress, or at the service, or where it is said.
+func TestWorkersKnowWhereToReport(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                           "http://test-orchestrix.jobs.svc:8080",
+		extras["tls"]:                "https://test-orchestrix.jobs.svc:8080",
+		extras["ingress"]:            "https://a.example.com",
+		"ingress: {enabled: true}\n": "http://orchestrix.example.com",
+		extras["ingress"] + "config: {public-url: 'https://hooks.example.com'}\n": "https://hooks.example.com",
+	} {
+		r := mustRender(t, text)
+		if got := settingsOf(t, r)["public-url"]; got != want {
+			t.Errorf("%q: workers report to %v, want %s", text, got, want)
+		}
+	}
+}
+
 // TestTheServerTakesTheSettings that the chart writes: all but the address and the store
 // are as in the cluster.
 func TestTheServerTakesTheSettings(t *testing.T) {

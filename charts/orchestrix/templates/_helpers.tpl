@@ -41,6 +41,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* Where it is reached: from everywhere by its ingress, else inside the cluster. */}}
+{{- define "orchestrix.url" -}}
+{{- if and .Values.ingress.enabled .Values.ingress.hosts -}}
+{{ empty .Values.ingress.tls | ternary "http" "https" }}://{{ (first .Values.ingress.hosts).host }}
+{{- else -}}
+{{ empty .Values.tls.existingSecret | ternary "http" "https" }}://{{ include "orchestrix.fullname" . }}.{{ .Release.Namespace }}.svc:{{ .Values.service.port }}
+{{- end }}
+{{- end }}
+
 {{/* Whether something else than replicaCount says how many pods there are. */}}
 {{- define "orchestrix.scaled" -}}
 {{- if and (eq .Values.engine "redis") (or .Values.autoscaling.enabled .Values.keda.enabled) }}true{{ end }}
