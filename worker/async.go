@@ -11,15 +11,6 @@ import (
 	"github.com/orchestrix/orchestrix/webhook"
 )
 
-// Headers of a push that an asynchronous attempt is reported by: where, and as whom;
-// the third, which may be absent, says how long the server waits for a
-// heartbeat, as a duration such as "1m30s".
-const (
-	headerCallbackURL      = "Orchestrix-Callback-Url"
-	headerAttemptToken     = "Orchestrix-Attempt-Token"
-	headerHeartbeatTimeout = "Orchestrix-Heartbeat-Timeout"
-)
-
 // DefaultLease is how long an asynchronous attempt outlives its last heartbeat
 // where neither the push nor Lease says otherwise. Heartbeats are sent three times
 // as often.
@@ -86,18 +77,18 @@ func (m *Mux) accept(w http.ResponseWriter, r *http.Request, route *route, p *Pu
 
 func (m *Mux) newAttempt(r *http.Request, route *route, p *Push) (*attempt, *refusal) {
 	h := headerReader{header: r.Header}
-	where, token, lease := h.text(headerCallbackURL), h.text(headerAttemptToken), route.lease
+	where, token, lease := h.text(keyCallbackURL), h.text(keyAttemptToken), route.lease
 	if where == "" || token == "" {
 		return nil, refuse(http.StatusNotImplemented, "jobs of type %q run asynchronously here, and the push has no address to report to: "+
 			"the server does not support it, or has no public URL", p.Type)
 	}
 	if u, err := url.Parse(where); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
-		return nil, refuse(http.StatusBadRequest, "header %s is not the URL of a server", strings.ToLower(headerCallbackURL))
+		return nil, refuse(http.StatusBadRequest, "header %s is not the URL of a server", webhook.HeaderCallbackURL)
 	}
-	if text := h.text(headerHeartbeatTimeout); text != "" {
+	if text := h.text(keyHeartbeatTimeout); text != "" {
 		d, err := job.ParseDuration(text)
 		if err != nil {
-			return nil, refuse(http.StatusBadRequest, "header %s is not a duration", strings.ToLower(headerHeartbeatTimeout))
+			return nil, refuse(http.StatusBadRequest, "header %s is not a duration", webhook.HeaderHeartbeatTimeout)
 		}
 		lease = max(d.Std(), minLease)
 	}

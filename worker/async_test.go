@@ -161,10 +161,14 @@ func TestCancelByAPush(t *testing.T) {
 	}, func(t *testing.T, c *workertest.Coordinator, mux *worker.Mux) {
 		causes = make(chan error, 1)
 		start, a := time.Now(), c.Push(mux, video)
-		// What names another job, another attempt, or is not signed, ends nothing.
-		c.Push(mux, workertest.Push{Type: "orchestrix.job.cancel", Payload: map[string]any{"job_id": "job_other"}})
-		other := workertest.Push{Type: "orchestrix.job.cancel", Payload: map[string]any{"job_id": a.JobID(), "attempt": 2}}
-		c.Push(mux, other)
+		// What names another job or attempt, or is not signed, ends nothing.
+		for name, body := range map[string]string{
+			"another job": `{"job_id":"job_other","attempt":1}`, "another attempt": fmt.Sprintf(`{"job_id":%q,"attempt":2}`, a.JobID()), "nothing": "",
+		} {
+			if other := c.Push(mux, workertest.Push{Type: "orchestrix.job.cancel", Body: []byte(body)}); other.Status != http.StatusNotFound {
+				t.Errorf("%s is answered %d %s", name, other.Status, other.Body)
+			}
+		}
 		r := c.Request(workertest.Push{Type: "orchestrix.job.cancel", Payload: map[string]any{"job_id": a.JobID()}})
 		r.Header.Del("orchestrix-signature")
 		if resp := serve(mux, r); resp.StatusCode != http.StatusUnauthorized {
@@ -174,19 +178,13 @@ func TestCancelByAPush(t *testing.T) {
 			t.Errorf("nonsense is answered %d", bad.Status)
 		}
 		synctest.Wait()
-		select {
-		case err := <-causes:
-			t.Fatalf("ended already: %v", err)
-		default:
-		}
-		if answer := c.SendCancel(mux, a); answer.Status != http.StatusNoContent {
-			t.Errorf("answered %d %s", answer.Status, answer.Body)
+		if len(causes) != 0 {
+			t.Fatalf("ended already: %v", <-causes)
 		}
 		// A server that has missed the answer says it again, and hears the same.
-		for range 2 {
-			again := workertest.Push{Type: "orchestrix.job.cancel", ID: a.JobID(), Payload: map[string]any{"job_id": a.JobID(), "attempt": 1}}
-			if answer := c.Push(mux, again); answer.Status != http.StatusNoContent {
-				t.Errorf("again it is answered %d %s", answer.Status, answer.Body)
+		for i := range 3 {
+			if answer := c.SendCancel(mux, a); answer.Status != http.StatusNoContent {
+				t.Errorf("cancel %d is answered %d %s", i, answer.Status, answer.Body)
 			}
 		}
 		if err := <-causes; !errors.Is(err, worker.ErrCancelled) || time.Since(start) != 0 {
@@ -199,8 +197,27 @@ func TestCancelByAPush(t *testing.T) {
 	})
 }
 
-// A cancel that names nothing in its body is about the job whose id it bears.
-func TestCancelByItsID(t *testing.T) {
+// The server gives the place of a cancelled attempt to another one when it hears that
+// the handler has ended, and not before.
+func TestACancelIsConfirmedByTheEnd(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(ctx context.Context, _ worker.Job[email]) (string, error) {
+		<-ctx.Done()
+		time.Sleep(7 * time.Second) // to clean up
+		return "", ctx.Err()
+	}, func(t *testing.T, c *workertest.Coordinator, mux *worker.Mux) {
+		start, a := time.Now(), c.Push(mux, video)
+		if first := c.SendCancel(mux, a); first.Outcome != workertest.Throttled || time.Since(start) != 5*time.Second {
+			t.Errorf("the first is answered %d %s after %v", first.Status, first.Body, time.Since(start))
+		}
+		if second := c.SendCancel(mux, a); second.Status != http.StatusNoContent || time.Since(start) != 7*time.Second {
+			t.Errorf("the second is answered %d %s after %v", second.Status, second.Body, time.Since(start))
+		}
+	})
+}
+
+// A cancel that names nothing in its body is about the attempt whose headers it bears.
+func TestCancelByItsHeaders(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(ctx context.Context, _ worker.Job[email]) (string, error) {
 		<-ctx.Done()
@@ -209,8 +226,9 @@ func TestCancelByItsID(t *testing.T) {
 		p := video
 		p.ID = "job_7"
 		c.Push(mux, p)
-		c.Push(mux, workertest.Push{Type: "orchestrix.job.cancel", ID: "job_7", Body: []byte{}})
-		synctest.Wait() // the bubble would not end with the job in it
+		if a := c.Push(mux, workertest.Push{Type: "orchestrix.job.cancel", ID: "job_7", Body: []byte{}}); a.Status != http.StatusNoContent {
+			t.Errorf("answered %d %s", a.Status, a.Body)
+		}
 	})
 }
 

@@ -41,9 +41,10 @@ type attempt struct {
 	// over is what the server has ended the attempt by; of the reporting goroutine. The
 	// context may have ended by another cause before.
 	over error
-	// done has the end of the work. release is closed where nobody waits for it any
+	// done has the end of the work, and ended is closed then. release is closed where nobody waits for it any
 	// longer.
 	done    chan outcome
+	ended   chan struct{}
 	release chan struct{}
 }
 
@@ -56,7 +57,7 @@ type outcome struct {
 func newAttempt(ctx context.Context, m *Mux, r *route, p *Push, reporter reporter, length time.Duration) *attempt {
 	a := &attempt{
 		mux: m, route: r, push: p, reporter: reporter, lease: newLease(length, time.Now()), journal: newJournal(),
-		done: make(chan outcome, 1), release: make(chan struct{}),
+		done: make(chan outcome, 1), ended: make(chan struct{}), release: make(chan struct{}),
 	}
 	p.journal = a.journal
 	a.ctx, a.cancel = context.WithCancelCause(context.WithValue(ctx, pushKey{}, p))
@@ -78,6 +79,8 @@ func (a *attempt) work() {
 		if value := recover(); value != nil { // http.ErrAbortHandler
 			out.err = &PanicError{value, debug.Stack()}
 		}
+		a.mux.running.note(a.push)
+		close(a.ended)
 		a.done <- out
 	}()
 	out.result, out.err = a.mux.run(a.ctx, a.route, a.push)

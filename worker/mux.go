@@ -56,7 +56,7 @@ const (
 	// typeTest is a trial of the worker; it is answered 2xx, and nothing is done.
 	typeTest = "orchestrix.test"
 	// typeCancel ends asynchronous attempts of a job.
-	typeCancel = "orchestrix.job.cancel"
+	typeCancel = webhook.TypeCancel
 )
 
 // NewMux returns a Mux without handlers. It panics where neither a secret nor a
@@ -125,7 +125,7 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case typeTest:
 		w.WriteHeader(http.StatusNoContent)
 	case typeCancel:
-		m.cancelRunning(w, p)
+		m.cancelRunning(w, r, p)
 	default:
 		m.dispatch(w, r, p, received)
 	}

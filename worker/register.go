@@ -36,6 +36,12 @@ type Registration struct {
 	Concurrency int
 	// Timeout bounds one attempt, 1s to 1h; 0 means the server's default.
 	Timeout time.Duration
+	// HeartbeatTimeout is how long an asynchronous attempt may be silent, 5s to 1h; 0
+	// means the server's default, which is DefaultLease. Say the same with Lease.
+	HeartbeatTimeout time.Duration
+	// AsyncTimeout bounds an asynchronous attempt as a whole; 0 means the server's
+	// default, a day.
+	AsyncTimeout time.Duration
 	// Weight is its share among the workers of a queue; 0 means 1.
 	Weight int
 	// Description and Labels are for people.
@@ -45,14 +51,16 @@ type Registration struct {
 
 // registrationBody is the body of PUT /v1/workers/{name}.
 type registrationBody struct {
-	URL           string            `json:"url"`
-	Queues        []string          `json:"queues"`
-	Concurrency   int               `json:"concurrency,omitempty"`
-	Timeout       job.Duration      `json:"timeout,omitempty"`
-	Weight        int               `json:"weight,omitempty"`
-	Description   string            `json:"description,omitempty"`
-	Labels        map[string]string `json:"labels,omitempty"`
-	SigningSecret string            `json:"signing_secret,omitempty"`
+	URL              string            `json:"url"`
+	Queues           []string          `json:"queues"`
+	Concurrency      int               `json:"concurrency,omitempty"`
+	Timeout          job.Duration      `json:"timeout,omitempty"`
+	HeartbeatTimeout job.Duration      `json:"heartbeat_timeout,omitempty"`
+	AsyncTimeout     job.Duration      `json:"async_timeout,omitempty"`
+	Weight           int               `json:"weight,omitempty"`
+	Description      string            `json:"description,omitempty"`
+	Labels           map[string]string `json:"labels,omitempty"`
+	SigningSecret    string            `json:"signing_secret,omitempty"`
 }
 
 // Register registers the worker at a server, with the first of the Mux's secrets to
@@ -66,7 +74,7 @@ func (m *Mux) Register(ctx context.Context, r Registration) error {
 		return fmt.Errorf("register worker %s: %w", r.Name, err)
 	}
 	body, err := json.Marshal(registrationBody{
-		r.URL, r.Queues, r.Concurrency, job.Duration(r.Timeout), r.Weight, r.Description, r.Labels, m.signingSecret(),
+		r.URL, r.Queues, r.Concurrency, job.Duration(r.Timeout), job.Duration(r.HeartbeatTimeout), job.Duration(r.AsyncTimeout), r.Weight, r.Description, r.Labels, m.signingSecret(),
 	})
 	if err != nil {
 		return fmt.Errorf("register worker %s: %w", r.Name, err)

@@ -50,7 +50,7 @@ func (r *registry) serve(req *http.Request) (*http.Response, error) {
 
 var registration = worker.Registration{
 	Server: "https://orchestrix.example.com/", Key: "orx_1", Name: "mailer-1", Deregister: true,
-	URL: "https://mailer-1.example.com/hook", Queues: []string{"emails"}, Concurrency: 5, Timeout: 90 * time.Second,
+	URL: "https://mailer-1.example.com/hook", Queues: []string{"emails"}, Concurrency: 5, Timeout: 90 * time.Second, HeartbeatTimeout: 30 * time.Second, AsyncTimeout: 48 * time.Hour,
 	Labels: map[string]string{"zone": "a"},
 }
 
@@ -62,7 +62,7 @@ func TestRegister(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]any{
-		"url": "https://mailer-1.example.com/hook", "queues": []any{"emails"}, "concurrency": 5.0, "timeout": "1m30s", "labels": map[string]any{"zone": "a"},
+		"url": "https://mailer-1.example.com/hook", "queues": []any{"emails"}, "concurrency": 5.0, "timeout": "1m30s", "heartbeat_timeout": "30s", "async_timeout": "2d", "labels": map[string]any{"zone": "a"},
 		"signing_secret": s.secret.Reveal(),
 	}
 	for range 2 { // a second Shutdown has nothing to take back

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -11,6 +12,34 @@ type running struct {
 	tasks    map[*Push]task
 	draining bool
 	idle     chan struct{} // closed when nothing is under way, and nothing will be
+	// ended are the last asynchronous attempts whose handlers have returned, in a ring.
+	ended [1024]attemptName
+	next  int
+}
+
+// attemptName names an attempt as a cancel does.
+type attemptName struct {
+	job     string
+	attempt int
+}
+
+// is reports whether n is the attempt that is asked for; number 0 stands for any.
+func (n attemptName) is(job string, number int) bool {
+	return n.job == job && (number == 0 || n.attempt == number)
+}
+
+// note remembers that an attempt has ended.
+func (r *running) note(p *Push) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended[r.next] = attemptName{p.ID, p.Attempt}
+	r.next = (r.next + 1) % len(r.ended)
+}
+
+func (r *running) hasEnded(job string, number int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.ended[:], func(n attemptName) bool { return n.is(job, number) })
 }
 
 // task is how a push is ended from outside.

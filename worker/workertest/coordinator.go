@@ -188,13 +188,13 @@ func (p *Push) header(a *attempt) http.Header {
 	set(webhook.HeaderEnqueuedAt, rfc3339(p.SignedAt))
 	set(webhook.HeaderDeadline, rfc3339(p.SignedAt.Add(p.Timeout)))
 	set(webhook.HeaderSchedule, webhook.EncodeValue(p.Schedule))
-	set("Orchestrix-Callback-Url", callbackBase+a.token)
-	set("Orchestrix-Attempt-Token", a.token)
+	set(webhook.HeaderCallbackURL, callbackBase+a.token)
+	set(webhook.HeaderAttemptToken, a.token)
 	if !p.ScheduledFor.IsZero() {
 		set(webhook.HeaderScheduledFor, rfc3339(p.ScheduledFor))
 	}
 	if p.HeartbeatTimeout != 0 {
-		set("Orchestrix-Heartbeat-Timeout", job.Duration(p.HeartbeatTimeout).String())
+		set(webhook.HeaderHeartbeatTimeout, job.Duration(p.HeartbeatTimeout).String())
 	}
 	return h
 }
@@ -209,7 +209,7 @@ func rfc3339(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 func (c *Coordinator) SendCancel(h http.Handler, a *Answer) *Answer {
 	c.t.Helper()
 	c.Cancel(a)
-	return c.Push(h, Push{Type: "orchestrix.job.cancel", ID: a.attempt.job, Attempt: a.attempt.number, Payload: map[string]any{
+	return c.Push(h, Push{Type: webhook.TypeCancel, ID: a.attempt.job, Attempt: a.attempt.number, Payload: map[string]any{
 		"job_id": a.attempt.job, "attempt": a.attempt.number,
 	}})
 }
