@@ -39,8 +39,10 @@ type Totals struct {
 	LatenessSum            float64
 	// Owned counts the shards that are served.
 	Owned int
-	// InFlight counts pushes, WindowJobs and WindowBytes what is ready in memory.
+	// InFlight counts pushes, Accepted attempts that workers have taken over, WindowJobs
+	// and WindowBytes what is ready in memory.
 	InFlight    int
+	Accepted    int
 	WindowJobs  int
 	WindowBytes int
 }
@@ -81,6 +83,7 @@ func (d *Dispatcher) Totals() Totals {
 	t.Fired, t.LatenessSum, t.Lateness = d.totals.lateness.read()
 	for _, l := range d.loops {
 		t.InFlight += int(l.gauges.inFlight.Load())
+		t.Accepted += int(l.gauges.accepted.Load())
 		t.WindowJobs += int(l.gauges.ready.Load())
 	}
 	t.WindowBytes = int(d.window.used.Load())

@@ -84,7 +84,7 @@ func TestTotalsAreReadWhenScraped(t *testing.T) {
 		},
 		Pushes: func() observability.Pushes {
 			return observability.Pushes(dispatcher.Totals{
-				Started: 10, Retries: 20, Lost: 1, Commits: 5, InFlight: 6, WindowJobs: 8, WindowBytes: 9,
+				Started: 10, Retries: 20, Lost: 1, Commits: 5, InFlight: 6, Accepted: 21, WindowJobs: 8, WindowBytes: 9,
 				Attempts: map[job.Outcome]int64{job.OutcomeSucceeded: 11}, Settled: map[job.Status]int64{job.Dead: 12},
 				TrimmedByAge: map[job.Status]int64{job.Dead: 15}, TrimmedByBytes: map[job.Status]int64{job.Succeeded: 16},
 				Fired: 17, Missed: 18, Skipped: 19, Lateness: map[float64]uint64{0.05: 16, 1: 17}, LatenessSum: 2.5,
@@ -100,7 +100,7 @@ func TestTotalsAreReadWhenScraped(t *testing.T) {
 		`orchestrix_jobs_trimmed_total{reason="age",status="dead"} 15`, `orchestrix_jobs_trimmed_total{reason="bytes",status="succeeded"} 16`, "orchestrix_commits_total 5",
 		`orchestrix_schedule_slots_total{result="fired"} 17`, `orchestrix_schedule_slots_total{result="missed"} 18`, `orchestrix_schedule_slots_total{result="skipped"} 19`,
 		`orchestrix_schedule_lateness_seconds_bucket{le="0.05"} 16`, "orchestrix_schedule_lateness_seconds_count 17", "orchestrix_schedule_lateness_seconds_sum 2.5",
-		"orchestrix_pushes_in_flight 6", "orchestrix_window_jobs 8", "orchestrix_window_bytes 9", "orchestrix_leader 1", "orchestrix_leader_term 7",
+		"orchestrix_pushes_in_flight 6", "orchestrix_async_attempts 21", "orchestrix_window_jobs 8", "orchestrix_window_bytes 9", "orchestrix_leader 1", "orchestrix_leader_term 7",
 	)
 	enqueued = 70
 	wantLines(t, scrape(t, m), "orchestrix_jobs_enqueued_total 70")

@@ -27,6 +27,7 @@ type Pushes struct {
 	LatenessSum                  float64
 	Owned                        int
 	InFlight                     int
+	Accepted                     int
 	WindowJobs                   int
 	WindowBytes                  int
 }
@@ -70,6 +71,7 @@ var (
 	descOwned       = describe("shards_owned", "Shards that this node serves.")
 	descCommits     = describe("commits_total", "Durable writes of the dispatcher.")
 	descInFlight    = describe("pushes_in_flight", "Pushes right now.")
+	descAccepted    = describe("async_attempts", "Attempts that workers have taken over and not yet ended.")
 	descWindowJobs  = describe("window_jobs", "Ready jobs in memory.")
 	descWindowBytes = describe("window_bytes", "Memory that ready jobs are counted with.")
 
@@ -126,6 +128,7 @@ func collectPushes(out chan<- prometheus.Metric, t Pushes) {
 	counter(out, descFenced, float64(t.Fenced))
 	gauge(out, descOwned, float64(t.Owned))
 	gauge(out, descInFlight, float64(t.InFlight))
+	gauge(out, descAccepted, float64(t.Accepted))
 	gauge(out, descWindowJobs, float64(t.WindowJobs))
 	gauge(out, descWindowBytes, float64(t.WindowBytes))
 }

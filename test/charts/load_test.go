@@ -21,7 +21,7 @@ import (
 
 // patience is how long a test waits for what a busy machine may take long to do; it is
 // only used up where the test fails.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
@@ -165,7 +165,7 @@ func (s *server) call(method, path string, body any) {
 type object = map[string]any
 
 // workers registers one that is well, two that fail, of which one soon has its circuit
-// open, and one that throttles, each with a queue of its own, and a schedule for the first.
+// open, one that takes attempts over and never ends them, and one that throttles, each with a queue of its own, and a schedule for the first.
 func (s *server) workers() {
 	s.t.Helper()
 	fails := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }
@@ -177,6 +177,10 @@ func (s *server) workers() {
 		{"well", 10, func(http.ResponseWriter, *http.Request) {}},
 		{"failing", 10, fails},
 		{"deadly", 10_000, fails},
+		{"async", 10, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Orchestrix-Async", "true")
+			w.WriteHeader(http.StatusAccepted)
+		}},
 		{"throttling", 10, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "1")
 			w.WriteHeader(http.StatusTooManyRequests)
@@ -193,11 +197,11 @@ func (s *server) workers() {
 }
 
 // load enqueues jobs that succeed, that die at once, that are tried until a circuit opens,
-// that are throttled, and one that nobody takes.
+// that are throttled, one that is taken over, and one that nobody takes.
 func (s *server) load() {
 	s.t.Helper()
 	var jobs []object
-	for queue, n := range map[string]int{"well": 50, "deadly": 5, "failing": 5, "throttling": 3, "nobody": 1} {
+	for queue, n := range map[string]int{"well": 50, "deadly": 5, "failing": 5, "async": 1, "throttling": 3, "nobody": 1} {
 		attempts := 20
 		if queue == "deadly" {
 			attempts = 1

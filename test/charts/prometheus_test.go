@@ -59,7 +59,7 @@ func (p *prometheus) wanted() []expression {
 		`orchestrix_jobs_settled_total{status="succeeded"} > 0`, `orchestrix_jobs_settled_total{status="dead"} > 0`,
 		`orchestrix_attempts_total{outcome="throttled"} > 0`, `orchestrix_worker_throttled{worker="throttling"} > 0`,
 		`orchestrix_circuits_opened_total > 0`, `orchestrix_worker_circuits{worker="failing", state="open"} > 0`,
-		`orchestrix_retries_total > 0`, `orchestrix_schedule_slots_total{result="fired"} > 1`, `orchestrix_queues_blocked{reason="no_worker"} > 0`,
+		`orchestrix_retries_total > 0`, `orchestrix_async_attempts > 0`, `orchestrix_schedule_slots_total{result="fired"} > 1`, `orchestrix_queues_blocked{reason="no_worker"} > 0`,
 		`orchestrix_queue_oldest_pending_seconds{queue="nobody"} > 0`, `ALERTS{alertname="OrchestrixDeadJobs", alertstate="firing"}`,
 	} {
 		all = append(all, expression{where: "the load", text: text})

@@ -17,6 +17,7 @@ func workers() dashboard {
 			{line, "Circuits that are not closed", "Open: the worker is left alone, since too many pushes failed. Half-open: one push at a time tries it. One for each queue.", "short", []target{{"sum by (worker, state) (orchestrix_worker_circuits{w})", "{{worker}} {{state}}"}}},
 			{line, "Throttled", "1 while a worker has asked to be left alone.", "bool", []target{{"max by (worker) (orchestrix_worker_throttled{w})", "{{worker}}"}}},
 			rates(line, "orchestrix_circuits_opened_total", "{n}", "", "Circuits opened", "How often a circuit was opened, per second. Of all workers.", "ops"),
+			{line, "Taken over", "Attempts that workers have taken over and have yet to end, by the instance that waits for them. Of all workers.", "short", []target{{"sum by (instance) (orchestrix_async_attempts{n})", "{{instance}}"}}},
 			{line, "Slowest workers", "The ten workers of whose pushes 99 % take longest.", "s", []target{
 				{"topk(10, histogram_quantile(0.99, sum by (worker, le) (rate(orchestrix_push_duration_seconds_bucket{w}[$__rate_interval]))))", "{{worker}}"},
 			}},
