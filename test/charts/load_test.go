@@ -98,7 +98,7 @@ var builtDir string
 var built = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(builtDir, "orchestrix")
 	build := exec.Command("go", "build", "-o", path, "./cmd/orchestrix")
-	build.Dir, build.Env = filepath.Join("..", ".."), append(os.Environ(), "CGO_ENABLED=0")
+	build.Dir = filepath.Join("..", "..")
 	if out, err := build.CombinedOutput(); err != nil {
 		return path, fmt.Errorf("go build: %w\n%s", err, out)
 	}
