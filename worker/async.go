@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -65,7 +66,10 @@ func (m *Mux) accept(w http.ResponseWriter, r *http.Request, route *route, p *Pu
 	w.Header().Set(webhook.HeaderAsync, "true")
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(http.StatusAccepted)
-	if http.NewResponseController(w).Flush() != nil || r.Context().Err() != nil {
+	// A writer that something has wrapped may not flush: then the answer goes out when
+	// this returns.
+	err := http.NewResponseController(w).Flush()
+	if err != nil && !errors.Is(err, http.ErrNotSupported) || r.Context().Err() != nil {
 		// Nobody knows that it was accepted: the server counts it as failed.
 		m.running.remove(p)
 		m.give(route)

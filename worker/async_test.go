@@ -470,6 +470,39 @@ func TestAnAnswerThatNobodyGetsAcceptsNothing(t *testing.T) {
 	}
 }
 
+// A writer that cannot flush, as some that are wrapped: what was answered 202 runs.
+func TestAnAnswerThatIsNotFlushedAccepts(t *testing.T) {
+	t.Parallel()
+	for name, w := range map[string]http.ResponseWriter{"cannot": &noFlush{}, "fails": &badFlush{}} {
+		c := workertest.New(t)
+		mux := worker.NewMux(c.Options()...)
+		var runs atomic.Int32
+		worker.Handle(mux, "video.encode", func(context.Context, worker.Job[email]) error { runs.Add(1); return nil }, worker.Async())
+		mux.ServeHTTP(w, c.Request(video))
+		if err := mux.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if (runs.Load() == 1) != (name == "cannot") {
+			t.Errorf("a writer whose flush %s: %d runs", name, runs.Load())
+		}
+	}
+}
+
+type noFlush struct{ header http.Header }
+
+func (w *noFlush) Header() http.Header {
+	if w.header == nil {
+		w.header = http.Header{}
+	}
+	return w.header
+}
+func (*noFlush) Write(p []byte) (int, error) { return len(p), nil }
+func (*noFlush) WriteHeader(int)             {}
+
+type badFlush struct{ noFlush }
+
+func (*badFlush) FlushError() error { return errors.New("broken pipe") }
+
 func TestAnAsynchronousJobHoldsItsSlot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

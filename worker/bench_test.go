@@ -69,7 +69,7 @@ func TestServeAllocatesLittle(t *testing.T) {
 	}
 	// What has an environment of its own runs alone: others' allocations would be counted.
 	t.Setenv("ALONE", "true")
-	const runs, most = 100, 20
+	const runs, most = 100, 22
 	l := newLoad(t)
 	requests := l.requests(runs + 1)
 	serve := testing.AllocsPerRun(runs, func() {
