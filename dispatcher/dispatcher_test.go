@@ -50,7 +50,10 @@ func TestEveryJobIsPushed(t *testing.T) {
 			if len(j.Attempts) != 1 || j.Attempts[0].Worker != "w" || j.Attempts[0].StatusCode != http.StatusOK {
 				t.Errorf("attempts: %+v", j.Attempts)
 			}
-			w.until("all is quiet", func() bool { return w.d.Totals().InFlight == 0 })
+			w.until("all is quiet", func() bool {
+				got := w.d.Totals()
+				return got.InFlight == 0 && got.Settled[job.Succeeded] == 400 // which are shown a moment after they are stored
+			})
 			got := w.d.Totals()
 			if got.Started != 400 || got.Attempts[job.OutcomeSucceeded] != 400 || got.Settled[job.Succeeded] != 400 ||
 				got.WindowJobs != 0 || got.WindowBytes != 0 || got.Lost != 0 || got.Commits == 0 {
