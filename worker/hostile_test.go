@@ -204,9 +204,11 @@ func TestReplaysAreRefused(t *testing.T) {
 func TestBodiesOnTheWire(t *testing.T) {
 	t.Parallel()
 	s := newSender(t)
-	mux, runs := counting(s, worker.WithMaxBody(1000), worker.WithBodyTimeout(50*time.Millisecond))
-	server := httptest.NewServer(mux)
+	patient, runs := counting(s, worker.WithMaxBody(1000))
+	hasty, hastyRuns := counting(s, worker.WithBodyTimeout(50*time.Millisecond))
+	server, hastyServer := httptest.NewServer(patient), httptest.NewServer(hasty)
 	defer server.Close()
+	defer hastyServer.Close()
 	large := strings.Repeat("x", 1001)
 	for name, c := range map[string]struct {
 		push   push
@@ -221,7 +223,11 @@ func TestBodiesOnTheWire(t *testing.T) {
 		"never comes, unsigned":  {push{}, -1, "", "401 Unauthorized"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			conn, err := new(net.Dialer).DialContext(context.Background(), "tcp", server.Listener.Addr().String())
+			to := server
+			if c.want == "408 Request Timeout" {
+				to = hastyServer
+			}
+			conn, err := new(net.Dialer).DialContext(context.Background(), "tcp", to.Listener.Addr().String())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -244,8 +250,8 @@ func TestBodiesOnTheWire(t *testing.T) {
 			}
 		})
 	}
-	if *runs != 1 {
-		t.Errorf("%d runs", *runs)
+	if *runs != 1 || *hastyRuns != 0 {
+		t.Errorf("%d runs, and %d of what did not come in time", *runs, *hastyRuns)
 	}
 }
 
@@ -253,12 +259,16 @@ func TestBodiesOnTheWire(t *testing.T) {
 func TestTheBodyTimeoutIsTheBodysAlone(t *testing.T) {
 	t.Parallel()
 	s := newSender(t)
-	mux := worker.NewMux(worker.WithSecrets(s.secret), worker.WithBodyTimeout(20*time.Millisecond))
-	worker.Handle(mux, "email.send", func(ctx context.Context, _ worker.Job[email]) error {
+	const timeout = time.Second
+	mux := worker.NewMux(worker.WithSecrets(s.secret), worker.WithBodyTimeout(timeout))
+	worker.Handle(mux, "email.send", func(ctx context.Context, job worker.Job[email]) error {
+		if job.ID == "job_1" {
+			return nil
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(timeout * 3 / 2):
 			return nil
 		}
 	})

@@ -187,8 +187,11 @@ func refusalOf(status int, answer []byte) error {
 	return &callError{status, plainText(text)}
 }
 
-// deregister takes back what Register has registered. It returns what it could not.
-func (m *Mux) deregister(ctx context.Context) error {
+// deregister takes back what Register has registered, within a time of its own: also
+// who cannot wait for jobs should have no more sent. It returns what it could not.
+func (m *Mux) deregister(ctx context.Context, within time.Duration) error {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), within)
+	defer stop()
 	m.mu.Lock()
 	list := m.registered
 	m.registered = nil

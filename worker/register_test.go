@@ -65,8 +65,10 @@ func TestRegister(t *testing.T) {
 		"url": "https://mailer-1.example.com/hook", "queues": []any{"emails"}, "concurrency": 5.0, "timeout": "1m30s", "heartbeat_timeout": "30s", "async_timeout": "2d", "labels": map[string]any{"zone": "a"},
 		"signing_secret": s.secret.Reveal(),
 	}
+	ended, stop := context.WithCancel(t.Context())
+	stop()
 	for range 2 { // a second Shutdown has nothing to take back
-		if err := mux.Shutdown(t.Context()); err != nil {
+		if err := mux.Shutdown(ended); err != nil {
 			t.Fatal(err)
 		}
 	}

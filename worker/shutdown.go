@@ -35,7 +35,7 @@ func (m *Mux) Shutdown(ctx context.Context) error {
 		ctx, stop = context.WithDeadline(ctx, deadline.Add(-reserve))
 		defer stop()
 	}
-	gone := m.deregister(ctx)
+	gone := m.deregister(ctx, reserve)
 	return errors.Join(m.finish(ctx, reserve), gone)
 }
 
