@@ -233,3 +233,42 @@ func TestConnectFailures(t *testing.T) {
 		t.Errorf("got %+v", a)
 	}
 }
+
+// What has arrived is read although the push was aborted: it may say that the worker has
+// taken the attempt over. Nothing more is written.
+func TestAbortReadsWhatHasArrived(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	near, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := newConn(near)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	far, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	if _, err := io.WriteString(far, "202"); err != nil {
+		t.Fatal(err)
+	}
+	c.abort()
+	if _, err := c.Write([]byte("more")); !isTimeout(err) {
+		t.Errorf("a write after it: %v", err)
+	}
+	got := make([]byte, 3)
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != "202" {
+		t.Errorf("read %q, %v", got, err)
+	}
+	if _, err := c.Read(got); !isTimeout(err) {
+		t.Errorf("a read of what never comes: %v", err)
+	}
+}

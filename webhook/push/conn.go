@@ -19,7 +19,7 @@ type conn struct {
 	probed  error
 	scratch [1]byte
 
-	abort func() // ends all reads and writes at once
+	abort func() // ends all writes at once, and reads after a last look
 
 	// Of an idle connection: since when, and its neighbours by that time.
 	idleSince  time.Time
@@ -29,10 +29,18 @@ type conn struct {
 // longAgo is a deadline that has passed.
 var longAgo = time.Unix(1, 0)
 
+// lastLook is how long an aborted push goes on to read. A worker may just have answered
+// that it takes the attempt over: then it has to be told of the cancel, since the end of
+// a request that it has answered tells it nothing.
+const lastLook = 100 * time.Millisecond
+
 func newConn(plain net.Conn) (*conn, error) {
 	c := &conn{Conn: plain, plain: plain}
 	// Not Close: it would wait for a write of TLS under way.
-	c.abort = func() { plain.SetDeadline(longAgo) }
+	c.abort = func() {
+		plain.SetWriteDeadline(longAgo)
+		plain.SetReadDeadline(time.Now().Add(lastLook))
+	}
 	c.probe = c.probeFD
 	if s, ok := plain.(syscall.Conn); ok {
 		var err error
