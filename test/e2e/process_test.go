@@ -77,7 +77,7 @@ func startServer(t *testing.T, dir string, env ...string) *server {
 	t.Helper()
 	s := &server{}
 	var url string
-	s.cmd, url = startSelf(t, append(env, serveDir+"="+dir)...)
+	s.cmd, url, _ = startSelf(t, append(env, serveDir+"="+dir)...)
 	transport := &http.Transport{MaxIdleConnsPerHost: 4}
 	t.Cleanup(transport.CloseIdleConnections)
 	var err error
@@ -89,8 +89,8 @@ func startServer(t *testing.T, dir string, env ...string) *server {
 }
 
 // startSelf starts this binary as a child, and returns it with the line that it has
-// written first. It is killed at the test's end.
-func startSelf(t *testing.T, env ...string) (cmd *exec.Cmd, line string) {
+// written first, and what it writes next. It is killed at the test's end.
+func startSelf(t *testing.T, env ...string) (cmd *exec.Cmd, line string, more *bufio.Reader) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -107,11 +107,12 @@ func startSelf(t *testing.T, env ...string) (cmd *exec.Cmd, line string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { kill(cmd) })
-	line, err = bufio.NewReader(stdout).ReadString('\n')
+	more = bufio.NewReader(stdout)
+	line, err = more.ReadString('\n')
 	if err != nil {
 		t.Fatalf("the child did not say where it listens: %v", err)
 	}
-	return cmd, strings.TrimSpace(line)
+	return cmd, strings.TrimSpace(line), more
 }
 
 // kill ends the process as a power cut would: with SIGKILL, which it cannot see
