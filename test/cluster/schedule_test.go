@@ -17,7 +17,7 @@ var firing = flag.Duration("firing", 40*time.Second, "how long TestScheduleFires
 func TestScheduleFiresWhileNodesDie(t *testing.T) {
 	t.Parallel()
 	c := start(t, 3, nil)
-	const name, every, pause = "every-5s", 5 * time.Second, 15 * time.Second
+	const name, every, pause = "every-5s", 5 * time.Second, 14300 * time.Millisecond // not a multiple: nodes die at each distance from a slot
 	if _, err := c.all[0].PutSchedule(c.ctx, name, client.ScheduleConfig{
 		Every: job.Duration(every), Job: client.ScheduledJob{Queue: c.queues[0], Type: "t"},
 	}); err != nil {
