@@ -150,38 +150,41 @@ func (o *Owner) checkOutgoing(out *Outgoing) error {
 // the same value.
 const maxOutgoing = engine.MaxValue - 1<<20
 
-// Deliver takes the oldest entries of the outbox to their shards, up to limit for
-// each target, in their order. It returns how many it removed, and whether there may
-// be more. Where a target cannot be reached the others are served all the same, and
+// Deliver takes the entries of the outbox to their shards, in their order, those of up to
+// limit that lie together at a time. It returns how many it removed, and whether there
+// may be more. Where a target cannot be reached the others are served all the same, and
 // the error says so: call it again later. It is safe to call at any time, also by
 // an owner that has lost its shard. limit is 1 to 1,000.
 func (o *Owner) Deliver(ctx context.Context, limit int) (removed int, more bool, err error) {
 	limit = min(limit, maxBatchJobs)
 	var errs []error
-	for target := 0; target < o.store.Shards(); target++ {
-		entries, err := o.store.engine.Scan(ctx, o.shard, engine.Range{
-			From: appendOutboxPrefix(nil, target), To: []byte{spaceOutbox + 1}, Limit: limit,
-		})
+	for from := []byte{spaceOutbox}; ; {
+		entries, err := o.store.engine.Scan(ctx, o.shard, engine.Range{From: from, To: []byte{spaceOutbox + 1}, Limit: limit})
 		if err != nil {
 			return removed, true, o.failed("read the outbox", errors.Join(append(errs, err)...))
 		}
-		if len(entries) == 0 {
-			break
+		last := len(entries) < limit
+		for len(entries) > 0 {
+			if len(entries[0].Key) != outboxKey {
+				return removed, true, o.failed("read the outbox", errBadKey)
+			}
+			target := int(binary.BigEndian.Uint16(entries[0].Key[1:]))
+			own := entries[:countPrefix(entries, appendOutboxPrefix(nil, target))]
+			entries = entries[len(own):]
+			n, err := o.deliverTo(ctx, target, own)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("to shard %d: %w", target, err))
+			}
+			removed += n
+			from = append(bytes.Clone(own[len(own)-1].Key), 0)
+			if n < len(own) { // the rest of it comes behind that
+				more, from = true, appendOutboxPrefix(nil, target+1)
+			}
 		}
-		// The rest of what was read is for others, which have their turn.
-		if len(entries[0].Key) != outboxKey {
-			return removed, true, o.failed("read the outbox", errBadKey)
+		if last {
+			return removed, more, o.failed("deliver", errors.Join(errs...))
 		}
-		target = int(binary.BigEndian.Uint16(entries[0].Key[1:]))
-		own := entries[:countPrefix(entries, appendOutboxPrefix(nil, target))]
-		n, err := o.deliverTo(ctx, target, own)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("to shard %d: %w", target, err))
-		}
-		removed += n
-		more = more || n < len(own) || len(own) == limit
 	}
-	return removed, more, o.failed("deliver", errors.Join(errs...))
 }
 
 func countPrefix(entries []engine.Entry, prefix []byte) int {
@@ -209,8 +212,10 @@ func (o *Owner) deliverTo(ctx context.Context, target int, entries []engine.Entr
 	}
 	// All that stands before the last was taken too, now or earlier. Nobody reads it
 	// any more, so it needs no fence.
-	last := entries[len(entries)-1].Key
-	group := engine.Group{Ranges: []engine.KeyRange{{From: appendOutboxPrefix(nil, target), To: append(bytes.Clone(last), 0)}}}
+	group := engine.Group{Deletes: make([][]byte, len(entries))}
+	for i := range entries {
+		group.Deletes[i] = entries[i].Key
+	}
 	if _, err := o.store.engine.Apply(ctx, o.shard, &engine.Batch{Groups: []engine.Group{group}}); err != nil {
 		return 0, err
 	}
