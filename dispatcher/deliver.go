@@ -6,7 +6,7 @@ import (
 )
 
 // deliverLimit is how many entries of the outbox are taken to one shard at once.
-const deliverLimit = 500
+const deliverLimit = 1000
 
 // deliverAll takes what commits send to other shards there, until ctx ends. It
 // runs beside the loop, so that a shard that cannot be reached holds up nobody but

@@ -81,6 +81,7 @@ type Dispatcher struct {
 	living    atomic.Pointer[[]string]
 	lease     time.Duration
 	callback  func(job.ID, int) (url, token string)
+	gate      gate
 	onGone    func(string)
 	onFailing func(Failing)
 	meter     Meter
@@ -120,7 +121,7 @@ func New(o Options) *Dispatcher {
 		o.WindowBytes = DefaultWindowBytes
 	}
 	d := &Dispatcher{
-		store: o.Store, client: o.Push, log: o.Logger, callback: o.Callback, onGone: o.OnGone, onFailing: o.OnFailing, meter: o.Meter,
+		store: o.Store, client: o.Push, log: o.Logger, callback: o.Callback, gate: newGate(), onGone: o.OnGone, onFailing: o.OnFailing, meter: o.Meter,
 		limits: defaultLimits(), slots: newSlots(o.MaxInFlight), shared: o.Shared, lease: cmp.Or(o.Lease, DefaultLease),
 	}
 	d.limits.QueueInFlight = max(1, o.MaxInFlight/2)

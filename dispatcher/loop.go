@@ -44,6 +44,9 @@ type loop struct {
 	lost     chan error // why the lease cannot be renewed
 	telling  chan shardLive
 	stand    standstill
+	fired    int  // schedules of this turn's commits
+	bursts   bool // many schedules are due
+	owes     bool // the outbox is to be delivered
 	gauges   gauges
 	polled   bool // by the poll for what others have written: it is time to tell them, too
 }
@@ -192,7 +195,8 @@ func (l *loop) loop(ctx context.Context, opening recovered, other foreignChanges
 		events = append(events, l.d.drainEvent())
 	}
 	for {
-		wake, err := l.turn(ctx, events)
+		wake, err := time.Duration(0), ctx.Err()
+		l.d.gate.pass(ctx, l.bursts, func() { wake, err = l.turn(ctx, events) })
 		if err != nil {
 			return err
 		}
@@ -307,8 +311,23 @@ func (l *loop) turn(ctx context.Context, events []event) (time.Duration, error) 
 		if len(events) == 0 {
 			l.answer(func(q *query) bool { return q.taken })
 			l.sleepUntil(out.Gather)
+			l.send()
 			return l.stand.wait(now, out.Wake, wait), nil
 		}
+	}
+}
+
+// send has the outbox delivered, unless many schedules still are due: all of what they
+// make is taken to its shards together.
+func (l *loop) send() {
+	l.bursts, l.fired = l.fired >= burst, 0
+	if !l.owes || l.bursts {
+		return
+	}
+	l.owes = false
+	select {
+	case l.outbox <- struct{}{}:
+	default: // it has not begun with what it was told before
 	}
 }
 
@@ -421,15 +440,11 @@ func (l *loop) carry(ctx context.Context, out *effects, events []event, now time
 		l.circuit(c)
 	}
 	if out.Commit != nil {
+		l.fired += len(out.Commit.Fire)
 		l.d.totals.commits.Add(1)
 		l.commits <- out.Commit
 	}
-	if out.Deliver {
-		select {
-		case l.outbox <- struct{}{}:
-		default: // it has not begun with what it was told before
-		}
-	}
+	l.owes = l.owes || out.Deliver
 	return l.read(ctx, out, events, now)
 }
 

@@ -164,6 +164,7 @@ func (o *Owner) Deliver(ctx context.Context, limit int) (removed int, more bool,
 			return removed, true, o.failed("read the outbox", errors.Join(append(errs, err)...))
 		}
 		last := len(entries) < limit
+		var taken engine.Group
 		for len(entries) > 0 {
 			if len(entries[0].Key) != outboxKey {
 				return removed, true, o.failed("read the outbox", errBadKey)
@@ -171,15 +172,24 @@ func (o *Owner) Deliver(ctx context.Context, limit int) (removed int, more bool,
 			target := int(binary.BigEndian.Uint16(entries[0].Key[1:]))
 			own := entries[:countPrefix(entries, appendOutboxPrefix(nil, target))]
 			entries = entries[len(own):]
+			from = append(bytes.Clone(own[len(own)-1].Key), 0)
 			n, err := o.deliverTo(ctx, target, own)
 			if err != nil {
 				errs = append(errs, fmt.Errorf("to shard %d: %w", target, err))
 			}
-			removed += n
-			from = append(bytes.Clone(own[len(own)-1].Key), 0)
+			for i := range n {
+				taken.Deletes = append(taken.Deletes, own[i].Key)
+			}
 			if n < len(own) { // the rest of it comes behind that
 				more, from = true, appendOutboxPrefix(nil, target+1)
 			}
+		}
+		// What was taken nobody reads any more, so that it needs no fence to remove it.
+		if len(taken.Deletes) > 0 {
+			if _, err := o.store.engine.Apply(ctx, o.shard, &engine.Batch{Groups: []engine.Group{taken}}); err != nil {
+				return removed, true, o.failed("clear the outbox", errors.Join(append(errs, err)...))
+			}
+			removed += len(taken.Deletes)
 		}
 		if last {
 			return removed, more, o.failed("deliver", errors.Join(errs...))
@@ -196,30 +206,19 @@ func countPrefix(entries []engine.Entry, prefix []byte) int {
 	return len(entries)
 }
 
-// deliverTo takes entries to one target, at most 8 MiB of them, and removes them.
-func (o *Owner) deliverTo(ctx context.Context, target int, entries []engine.Entry) (removed int, err error) {
+// deliverTo takes entries to one target, at most 8 MiB of them, and returns how many.
+func (o *Owner) deliverTo(ctx context.Context, target int, entries []engine.Entry) (n int, err error) {
 	size := 0
-	for i := range entries {
-		if size += len(entries[i].Value); i > 0 && size > maxBatchBytes {
-			entries = entries[:i]
-			break
-		}
+	for n < len(entries) && (n == 0 || size+len(entries[n].Value) <= maxBatchBytes) {
+		size += len(entries[n].Value)
+		n++
 	}
 	for taken := false; !taken; {
-		if taken, err = o.offer(ctx, target, entries); err != nil {
+		if taken, err = o.offer(ctx, target, entries[:n]); err != nil {
 			return 0, err
 		}
 	}
-	// All that stands before the last was taken too, now or earlier. Nobody reads it
-	// any more, so it needs no fence.
-	group := engine.Group{Deletes: make([][]byte, len(entries))}
-	for i := range entries {
-		group.Deletes[i] = entries[i].Key
-	}
-	if _, err := o.store.engine.Apply(ctx, o.shard, &engine.Batch{Groups: []engine.Group{group}}); err != nil {
-		return 0, err
-	}
-	return len(entries), nil
+	return n, nil
 }
 
 // offer has the target take those of the entries that it has not. It reports

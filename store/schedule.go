@@ -54,8 +54,12 @@ const (
 	KeptRuns = 100
 )
 
-// fireBytes is about how many bytes of schedules ReadTimers loads at once.
-const fireBytes = 2 << 20
+// fireBytes is about how many bytes of schedules ReadTimers loads at once, and maxFires
+// about how many of them.
+const (
+	fireBytes = 2 << 20
+	maxFires  = 128
+)
 
 // fireChunk is how many it loads at a time to see how long they are.
 const fireChunk = 16
@@ -270,7 +274,7 @@ func (s *Store) schedules(ctx context.Context, shard int, names []string) ([]*Sc
 func (o *Owner) loadFires(ctx context.Context, timers []Timer) (n int, err error) {
 	size := 0
 	var loaded []*Schedule
-	for n < len(timers) && size < fireBytes {
+	for n < len(timers) && size < fireBytes && len(loaded) < maxFires {
 		var names []string
 		var of []*Timer
 		for n < len(timers) && len(names) < fireChunk {
