@@ -43,6 +43,10 @@ func TestWorkerLife(t *testing.T) {
 	if patched.field("weight") != 7.0 || patched.text("url") != "http://127.0.0.1:1/" {
 		t.Errorf("patched: %s", patched.body)
 	}
+	patched = s.want(200, "PATCH", "/v1/workers/w", `{"headers":{"x-api-key":null,"x-B":"2"}}`)
+	if h := patched.field("headers").(map[string]any); len(h) != 1 || h["X-B"] != "2" {
+		t.Errorf("patched: %s", patched.body)
+	}
 	patched = s.want(200, "PATCH", "/v1/workers/w", `{"weight":null,"labels":{"x":null}}`)
 	if l := patched.field("labels").(map[string]any); patched.field("weight") != 1.0 || len(l) != 1 || l["y"] != "2" {
 		t.Errorf("patched: %s", patched.body)

@@ -111,7 +111,7 @@ var jobObject = object[control.NewJob]{
 			doc("A second job of the queue with this key is not stored; the first one is answered. At most 256 bytes.")),
 		optionalNested("unique", func(n *control.NewJob) **job.Unique { return &n.Unique }, &uniqueObject),
 		texts("labels", func(n *control.NewJob) *map[string]string { return &n.Labels }, doc("At most 32 labels to find the job by.")),
-		texts("headers", func(n *control.NewJob) *map[string]string { return &n.Headers }, doc("Headers that are added to the request.")),
+		headers("headers", func(n *control.NewJob) *map[string]string { return &n.Headers }, doc("Headers that are added to the request.")),
 		text("url", func(n *control.NewJob) *string { return &n.URL }, "must not be empty",
 			doc("Sends the job there, signed with the server's own keys, rather than to a worker of its queue.")),
 		word("method", func(n *control.NewJob) *string { return &n.Method }, methodMessage,

@@ -242,8 +242,8 @@ func (r *reader) list(element func(i int)) bool {
 }
 
 // texts reads an object of strings into m, and returns it. In a merge patch null
-// takes an entry away.
-func (r *reader) texts(m map[string]string) map[string]string {
+// takes an entry away. The names in m are what key makes of them, where it is not nil.
+func (r *reader) texts(m map[string]string, key func(string) string) map[string]string {
 	if r.scan.Peek() != jsonscan.Object {
 		r.wrong("an object of strings")
 		return m
@@ -265,6 +265,9 @@ func (r *reader) texts(m map[string]string) map[string]string {
 			seen = make(map[string]bool)
 		}
 		seen[name] = true
+		if key != nil {
+			name = key(name)
+		}
 		r.entry(m, name)
 		r.pop()
 	}

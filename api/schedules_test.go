@@ -92,7 +92,7 @@ func TestScheduleLife(t *testing.T) {
 		a.text("overlap") != "skip" || a.text("cron") != "30 2 * * *" || a.text("job", "labels", "a") != "1" || a.text("job", "headers", "X-Api-Key") != "[redacted]" || a.field("job", "payload", "n") != 1.0 {
 		t.Errorf("patched: %s", a.body)
 	}
-	if a := s.want(200, "PATCH", "/v1/schedules/nightly", `{"job":{"headers":{"X-Api-Key":"[redacted]"},"labels":{"a":null,"b":"2"}}}`); a.field("version") != 3.0 || a.field("job", "labels", "a") != nil {
+	if a := s.want(200, "PATCH", "/v1/schedules/nightly", `{"job":{"headers":{"x-api-key":"[redacted]","x-A":null},"labels":{"a":null,"b":"2"}}}`); a.field("version") != 3.0 || a.field("job", "labels", "a") != nil || a.field("job", "headers", "X-A") != nil {
 		t.Errorf("patched: %s", a.body)
 	}
 	if r, err := s.store.GetSchedule(t.Context(), "nightly"); err != nil || r.Job.Headers["X-Api-Key"] != "k" {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/textproto"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -204,9 +205,23 @@ func texts[T any](name string, at func(*T) *map[string]string, s *huma.Schema) f
 	s.Type, s.AdditionalProperties = huma.TypeObject, &huma.Schema{Type: huma.TypeString}
 	return field[T]{
 		name: name, schema: s,
-		read:  func(r *reader, into *T) { *at(into) = r.texts(*at(into)) },
+		read:  func(r *reader, into *T) { *at(into) = r.texts(*at(into), nil) },
 		reset: func(into, defaults *T) { *at(into) = *at(defaults) },
 	}
+}
+
+// headers is texts whose names are those of HTTP headers: a patch means the one that
+// there is, however its name is written.
+func headers[T any](name string, at func(*T) *map[string]string, s *huma.Schema) field[T] {
+	f := texts(name, at, s)
+	f.read = func(r *reader, into *T) {
+		if r.patch {
+			*at(into) = r.texts(*at(into), textproto.CanonicalMIMEHeaderKey) // as it is stored
+			return
+		}
+		*at(into) = r.texts(*at(into), nil)
+	}
+	return f
 }
 
 // nested is a member that is an object with a table of its own.

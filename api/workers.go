@@ -32,7 +32,7 @@ var workerObject = object[workerSpec]{
 			doc("How long it may be silent on an attempt that it has taken over, 5s to 1h; 1m where it is absent.")),
 		duration("async_timeout", func(w *workerSpec) *job.Duration { return &w.AsyncTimeout }, "must be from 1s to 7d",
 			doc("How long such an attempt may take as a whole, 1s to 7d; 1d where it is absent.")),
-		texts("headers", func(w *workerSpec) *map[string]string { return &w.Headers },
+		headers("headers", func(w *workerSpec) *map[string]string { return &w.Headers },
 			doc("Headers that are added to each push. [redacted] stands for the value that is stored.")),
 		nested("auth", func(w *workerSpec) *control.Auth { return &w.Auth }, &authObject),
 		integer("weight", func(w *workerSpec) *int { return &w.Weight }, "",

@@ -248,3 +248,30 @@ func TestScheduleOfANewerVersion(t *testing.T) {
 		t.Errorf("deleted: %v", err)
 	}
 }
+
+func TestSchedulesAreForNobodyWithoutAKey(t *testing.T) {
+	t.Parallel()
+	u := newUnowned(t)
+	u.put(minutely())
+	ctx := t.Context() // without a principal
+	_, _, put := u.PutSchedule(ctx, "s", Match{}, minutely(), false)
+	_, _, create := u.PutSchedule(ctx, "new", Match{}, minutely(), false)
+	_, patch := u.PatchSchedule(ctx, "s", Match{}, func(*ScheduleSpec) error { return nil })
+	_, get := u.GetSchedule(ctx, "s")
+	_, list := u.ListSchedules(ctx, "", 10)
+	_, pause := u.PauseSchedule(ctx, "s")
+	_, resume := u.ResumeSchedule(ctx, "s")
+	_, trigger := u.TriggerSchedule(ctx, "s")
+	_, next := u.NextSlots(ctx, "s", 1)
+	_, runs := u.ScheduleRuns(ctx, "s", "", 1)
+	_, backfill := u.StartBackfill(ctx, Backfill{Schedule: "s", From: u.clock.Now().Add(-time.Hour)})
+	for name, err := range map[string]error{
+		"put": put, "create": create, "patch": patch, "get": get, "list": list, "pause": pause, "resume": resume, "trigger": trigger,
+		"next": next, "runs": runs, "backfill": backfill, "delete": u.DeleteSchedule(ctx, "s", Match{}),
+	} {
+		if k := KindOf(err); k != Forbidden && k != NotFound {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	u.stands("after all of that", "12:00:30", "12:01:00")
+}

@@ -59,8 +59,8 @@ func (c *cli) schedulesListCommand() *cobra.Command {
 
 func scheduleTable(schedules []client.Schedule, now time.Time) terminal.Table {
 	t := terminal.Table{
-		Header: []string{"name", "when", "timezone", "queue", "type", "state", "next", "last", "fired", "missed", "skipped"},
-		Right:  []int{8, 9, 10}, Status: 5,
+		Header: []string{"name", "when", "timezone", "queue", "state", "next", "last", "fired", "missed", "skipped"},
+		Right:  []int{7, 8, 9}, Status: 4,
 	}
 	for i := range schedules {
 		s := &schedules[i]
@@ -69,7 +69,7 @@ func scheduleTable(schedules []client.Schedule, now time.Time) terminal.Table {
 			last = s.Last.At
 		}
 		t.Rows = append(t.Rows, []string{
-			s.Name, scheduleWhen(s), s.Timezone, s.Job.Queue, s.Job.Type, scheduleState(s), ago(s.NextAt, now), ago(last, now),
+			s.Name, scheduleWhen(s), s.Timezone, s.Job.Queue, scheduleState(s), ago(s.NextAt, now), ago(last, now),
 			strconv.Itoa(s.Fired), strconv.FormatInt(s.Missed, 10), strconv.FormatInt(s.Skipped, 10),
 		})
 	}

@@ -18,7 +18,8 @@ import (
 
 const applyLong = `Store the schedules of a file: those that are not there are created, those that
 differ are changed, and the others left alone. To apply a file again changes
-nothing. Schedules that are not in the file stay, unless --prune is given.
+nothing. Schedules that are not in the file stay; --prune deletes them, all that
+the API key may see.
 
 All are checked before the first is changed; with --dry-run nothing is. An edit
 never fires a slot that is over, and whether a schedule is paused stays.

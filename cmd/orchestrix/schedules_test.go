@@ -95,7 +95,7 @@ func TestSchedulesFromTheShell(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	list := rows(command(t, "", "schedules", "list", server).out)
-	if len(list) != 3 || !strings.HasPrefix(list[1], "nightly 30 2 * * * Europe/Berlin reports report active in ") || !strings.HasPrefix(list[2], "weekly @weekly UTC default t active in ") {
+	if len(list) != 3 || !strings.HasPrefix(list[1], "nightly 30 2 * * * Europe/Berlin reports active in ") || !strings.HasPrefix(list[2], "weekly @weekly UTC default active in ") {
 		t.Errorf("%q", list)
 	}
 	if r := command(t, "", "schedules", "get", server, "nightly"); !regexp.MustCompile(`(?s)state: +active\n.*when: +30 2 \* \* \*, Europe/Berlin\n.*job: +report in queue reports\npayload: +\{"format":"pdf","pages":12345678901\}\n`).MatchString(r.out) {
