@@ -36,7 +36,9 @@ func BenchmarkFire(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	w.start()
-	for stored := int64(0); stored < int64(b.N); {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for stored := int64(0); stored < int64(b.N); <-tick.C {
 		stored = 0
 		for i := range 100 {
 			c, err := w.store.Counts(ctx, fmt.Sprintf("q%d", i))
