@@ -28,6 +28,8 @@ import (
 //	c number                      a claim record, by the commit that wrote it; one
 //	                              that hands pushes over names their node
 //	a id                          the job's accepted attempt (accepted.go)
+//	g id                          what the job's workers tell of it (journal.go)
+//	w id number                   lines of its log, by the number of the first
 //	i seq                         a command in the inbox; stamped
 //	s status id                   index, empty values
 //	q queue 0 status id           index, empty values
@@ -62,6 +64,8 @@ const (
 	spaceTimer       = 't'
 	spaceClaim       = 'c'
 	spaceAccepted    = 'a'
+	spaceJournal     = 'g'
+	spaceLog         = 'w'
 	spaceInbox       = 'i'
 	spaceStatus      = 's'
 	spaceQueueStatus = 'q'

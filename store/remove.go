@@ -43,6 +43,9 @@ func (o *Owner) encodeDone(ctx context.Context, b *batch, c *Commit, gone []*job
 	if err := o.encodeRecords(ctx, b, gone); err != nil {
 		return nil, err
 	}
+	if err := o.deleteJournals(ctx, b, gone); err != nil {
+		return nil, err
+	}
 	return o.holders(ctx, held)
 }
 
