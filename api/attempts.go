@@ -5,7 +5,11 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/orchestrix/orchestrix/api/jsonscan"
 	"github.com/orchestrix/orchestrix/control"
 	"github.com/orchestrix/orchestrix/job"
 )
@@ -95,6 +99,74 @@ var failureObject = object[failure]{
 	},
 }
 
+type progress struct {
+	percent float64
+	message string
+}
+
+var progressObject = object[progress]{
+	name: "ProgressReport", description: "How far an attempt is.", defaults: func() progress { return progress{} },
+	fields: []field[progress]{
+		number("percent", func(p *progress) *float64 { return &p.percent }, "", doc("From 0 to 100.")).mandatory(),
+		text("message", func(p *progress) *string { return &p.message }, "", doc("A few words, at most 1,000 bytes.")),
+	},
+}
+
+var logLineObject = object[control.LogLine]{
+	name: "LogEntry", description: "A line of log.", defaults: func() control.LogLine { return control.LogLine{} },
+	fields: []field[control.LogLine]{
+		{name: "level", schema: levelSchema(), read: func(r *reader, l *control.LogLine) {
+			if v, ok := r.word(); ok {
+				l.Level = v
+			}
+		}},
+		text("message", func(l *control.LogLine) *string { return &l.Message }, "", doc("At most 8 KiB.")).mandatory(),
+		instant("time", func(l *control.LogLine) *time.Time { return &l.Time }, doc("The server's where it is absent.")),
+		{name: "fields", schema: &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true, Description: "What else there is to say, at most 16 KiB."}, read: func(r *reader, l *control.LogLine) {
+			if r.scan.Peek() != jsonscan.Object {
+				r.wrong("an object")
+				return
+			}
+			l.Fields = bytes.Clone(r.scan.Skip())
+		}},
+	},
+}
+
+func levelSchema() *huma.Schema {
+	s := doc("info where it is absent.")
+	s.Type = huma.TypeString
+	for _, level := range control.LogLevels {
+		s.Enum = append(s.Enum, level)
+	}
+	return s
+}
+
+// logsObject has its lines under either of two names.
+var logsObject = object[[]control.LogLine]{
+	name: "LogReport", description: "Lines of log, at most 1,000 in entries and logs together.", defaults: func() []control.LogLine { return nil },
+	fields: []field[[]control.LogLine]{linesField("entries", "The lines, in order."), linesField("logs", "Another name of entries.")},
+}
+
+func linesField(name, about string) field[[]control.LogLine] {
+	s := doc(about)
+	s.Type, s.Items = huma.TypeArray, logLineObject.describe(false)
+	return field[[]control.LogLine]{name: name, schema: s, read: func(r *reader, into *[]control.LogLine) {
+		r.list(func(int) {
+			var l control.LogLine
+			logLineObject.read(r, &l)
+			*into = append(*into, l)
+		})
+	}}
+}
+
+// logsAnswer tells a worker that its lines were taken, or that there is no more room.
+type logsAnswer struct {
+	Body struct {
+		Status    string `json:"status" enum:"ok" doc:"The report was taken."`
+		Truncated bool   `json:"truncated,omitempty" doc:"The log is full: lines are left out from now on."`
+	}
+}
+
 var reportErrors = []int{http.StatusNotFound, http.StatusConflict}
 
 func (a *api) attemptRoutes() {
@@ -110,7 +182,16 @@ func (a *api) attemptRoutes() {
 		method: "POST", path: attemptPath + "/fail", id: "fail-attempt", tag: attemptsTag, errors: reportErrors,
 		summary: "End an attempt that the worker has taken over, without success", body: optional(&failureObject),
 	}, a.failAttempt)
-	for _, path := range []string{"/heartbeat", "/complete", "/fail"} {
+	told := append([]int{http.StatusTooManyRequests}, reportErrors...)
+	register(a, operation{
+		method: "POST", path: attemptPath + "/progress", id: "report-progress", tag: attemptsTag, errors: told,
+		summary: "Tell how far an attempt is", body: bodyOf(&progressObject),
+	}, a.reportProgress)
+	register(a, operation{
+		method: "POST", path: attemptPath + "/logs", id: "report-logs", tag: attemptsTag, errors: told,
+		summary: "Append lines to the job's log", body: bodyOf(&logsObject),
+	}, a.reportLogs)
+	for _, path := range []string{"/heartbeat", "/complete", "/fail", "/progress", "/logs"} {
 		op := a.huma.OpenAPI().Paths[attemptPath+path].Post
 		op.Security = []map[string][]string{{"attempt": {}}}
 	}
@@ -163,4 +244,37 @@ func (a *api) failAttempt(ctx context.Context, in *attemptInput) (*attemptAnswer
 		return nil, err
 	}
 	return taken(), nil
+}
+
+func (a *api) reportProgress(ctx context.Context, in *attemptInput) (*attemptAnswer, error) {
+	at, err := in.attempt()
+	if err != nil {
+		return nil, err
+	}
+	var p progress
+	if err := decode(&progressObject, in.RawBody, false, &p); err != nil {
+		return nil, err
+	}
+	if err := a.control.SetProgress(ctx, at, p.percent, p.message); err != nil {
+		return nil, err
+	}
+	return taken(), nil
+}
+
+func (a *api) reportLogs(ctx context.Context, in *attemptInput) (*logsAnswer, error) {
+	at, err := in.attempt()
+	if err != nil {
+		return nil, err
+	}
+	var lines []control.LogLine
+	if err := decode(&logsObject, in.RawBody, false, &lines); err != nil {
+		return nil, err
+	}
+	truncated, err := a.control.AppendLog(ctx, at, lines)
+	if err != nil {
+		return nil, err
+	}
+	out := &logsAnswer{}
+	out.Body.Status, out.Body.Truncated = "ok", truncated
+	return out, nil
 }

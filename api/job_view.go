@@ -44,6 +44,13 @@ type Job struct {
 	NextAttemptAt time.Time `json:"next_attempt_at,omitzero" doc:"Before this time it is not pushed; absent where it is ready."`
 	FinishedAt    time.Time `json:"finished_at,omitzero"`
 
+	// Accepted, HeartbeatAt and Deadline are of a running attempt that its worker has
+	// taken over.
+	Accepted    bool      `json:"accepted,omitempty" doc:"The worker has taken the running attempt over, and reports its end. Not in a list."`
+	HeartbeatAt time.Time `json:"heartbeat_at,omitzero" doc:"When that worker was last heard of. Not in a list."`
+	Deadline    time.Time `json:"deadline,omitzero" doc:"When that attempt has to have ended. Not in a list."`
+	Progress    *Progress `json:"progress,omitempty" doc:"How far a worker has said it to be. Not in a list."`
+
 	Attempts []Attempt `json:"attempts,omitempty" doc:"The newest attempts that have ended, at most 50, the oldest first. Not in a list."`
 	// One of these holds the payload.
 	Payload    json.RawMessage `json:"payload,omitempty" doc:"Where it is JSON, but for white space; GET /v1/jobs/{id}/payload has the exact bytes. Not in a list."`
@@ -53,6 +60,21 @@ type Job struct {
 	// ResultType and ResultEncoding say how to read Result.
 	ResultType     string `json:"result_type,omitempty" doc:"The answer's content type."`
 	ResultEncoding string `json:"result_encoding,omitempty" enum:"base64" doc:"base64: the result is neither JSON nor UTF-8, and encoded."`
+}
+
+// Progress is how far a job is, as its worker has said.
+type Progress struct {
+	Percent float64   `json:"percent" minimum:"0" maximum:"100"`
+	Message string    `json:"message,omitempty"`
+	At      time.Time `json:"at"`
+	Attempt int       `json:"attempt" doc:"The attempt that has said so."`
+}
+
+func viewProgress(p control.Progress) *Progress {
+	if p.At.IsZero() {
+		return nil
+	}
+	return &Progress{Percent: p.Percent, Message: p.Message, At: p.At, Attempt: p.Attempt}
 }
 
 // Attempt is one push of a job and how it ended.
@@ -102,6 +124,10 @@ func viewJob(j *control.Job) Job {
 	v.Result, v.ResultEncoding = viewBody(j.Result, j.ResultType)
 	if v.Result != nil {
 		v.ResultType = j.ResultType
+	}
+	v.Progress = viewProgress(j.Progress)
+	if j.Accepted != nil {
+		v.Accepted, v.HeartbeatAt, v.Deadline = true, j.Accepted.Beat, j.Accepted.Deadline
 	}
 	for i := range j.Attempts {
 		v.Attempts = append(v.Attempts, viewAttempt(&j.Attempts[i]))

@@ -59,6 +59,7 @@ func (a *api) jobRoutes() {
 	}, a.getJob)
 	a.payloadRoute()
 	a.explainRoute()
+	a.logRoute()
 	a.commandRoute("cancel", "Cancel a job that has not ended; a push under way is aborted", a.control.Cancel)
 	a.commandRoute("retry", "Run a job again that has ended", a.control.Retry)
 	a.commandRoute("run-now", "Run a job at once that is due later", a.control.RunNow)

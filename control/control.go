@@ -46,6 +46,11 @@ type Store interface {
 	ListRuns(ctx context.Context, name string, before uint64, limit int) (runs [][]byte, numbers []uint64, err error)
 	ScheduleCommand(kind store.CommandKind, name string, random [9]byte) store.Command
 	GetAccepted(ctx context.Context, id job.ID) (*store.Accepted, error)
+	AppendLog(ctx context.Context, id job.ID, attempt int, lines []store.LogLine) (*store.Journal, error)
+	SetProgress(ctx context.Context, id job.ID, p store.Progress) error
+	Journal(ctx context.Context, id job.ID) (*store.Journal, error)
+	LogLines(ctx context.Context, id job.ID, after, limit int) ([]store.LogLine, error)
+	Watch(shard int) (changed <-chan struct{}, stop func())
 	Beat(ctx context.Context, id job.ID, attempt int) error
 }
 
@@ -180,6 +185,8 @@ type Control struct {
 	// attemptKey is what the tokens of attempts are made with.
 	attemptKey atomic.Pointer[[]byte]
 	paces      paces
+	// reports is how often attempts tell of themselves.
+	reports reportPace
 }
 
 // New returns a Control. Call Load before anything else, and Close at the end.

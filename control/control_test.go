@@ -53,6 +53,14 @@ type scripted struct {
 	err     error
 }
 
+func (s *scripted) Journal(context.Context, job.ID) (*store.Journal, error) {
+	return &store.Journal{}, nil
+}
+
+func (s *scripted) GetAccepted(context.Context, job.ID) (*store.Accepted, error) {
+	return nil, store.ErrNotFound
+}
+
 func (s *scripted) Shards() int                            { return 4096 }
 func (s *scripted) Now(context.Context) (time.Time, error) { return time.Now(), s.err }
 func (s *scripted) Send(context.Context, store.Command) (uint64, error) {

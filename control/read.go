@@ -22,6 +22,11 @@ type Job struct {
 	// Result is the whole answer of the last attempt, nil where there is none.
 	Result     []byte
 	ResultType string
+	// Progress is how far a worker has said it to be; its At is zero where none has.
+	Progress Progress
+	// Accepted is the running attempt that a worker has taken over; nil where there is
+	// none.
+	Accepted *store.Accepted
 }
 
 // GetJob returns a job with its result and, withPayload, its payload. With a
@@ -47,7 +52,23 @@ func (c *Control) GetJob(ctx context.Context, id job.ID, wait time.Duration, wit
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, storeError("read the result", err)
 	}
-	return out, nil
+	return out, c.readTold(ctx, out)
+}
+
+// readTold completes a job by what its worker tells.
+func (c *Control) readTold(ctx context.Context, j *Job) error {
+	told, err := c.store.Journal(ctx, j.ID)
+	if err != nil {
+		return storeError("read the progress", err)
+	}
+	j.Progress = told.Progress
+	if j.Settled() {
+		return nil
+	}
+	if j.Accepted, err = c.store.GetAccepted(ctx, j.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return storeError("read the attempt", err)
+	}
+	return nil
 }
 
 // readJob returns a job that the context's principal may read. One that it may
