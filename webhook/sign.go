@@ -130,8 +130,16 @@ type headerLine struct{ name, value string }
 
 // canonical sorts the lines and returns them as they are signed.
 func (l headerLines) canonical() []byte {
+	l.sort()
+	return l.append(nil)
+}
+
+func (l headerLines) sort() {
 	slices.SortFunc(l, func(a, b headerLine) int { return strings.Compare(a.name, b.name) })
-	var out []byte
+}
+
+// append appends the lines, which are sorted, as they are signed.
+func (l headerLines) append(out []byte) []byte {
 	for _, h := range l {
 		out = append(out, h.name...)
 		out = append(out, ':')
@@ -144,16 +152,17 @@ func (l headerLines) canonical() []byte {
 // signing is the reusable state of one signature: an HMAC per secret, whose
 // Reset restores the state after the padded key rather than hashing it again.
 type signing struct {
-	macs   []hash.Hash
-	keys   []ed25519.PrivateKey
-	digest hash.Hash
-	prefix []byte // what is signed before the body
-	sum    []byte
-	whole  []byte // prefix and content, which ed25519 wants in one piece
+	secrets []Secret
+	macs    []hash.Hash
+	keys    []ed25519.PrivateKey
+	digest  hash.Hash
+	prefix  []byte // what is signed before the body
+	sum     []byte
+	whole   []byte // prefix and content, which ed25519 wants in one piece
 }
 
 func newSigning(secrets []Secret) *signing {
-	st := &signing{digest: sha256.New(), sum: make([]byte, 0, 2*sha256.Size)}
+	st := &signing{secrets: secrets, digest: sha256.New(), sum: make([]byte, 0, 2*sha256.Size)}
 	for _, s := range secrets {
 		st.macs = append(st.macs, hmac.New(sha256.New, s.raw()))
 	}

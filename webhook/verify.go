@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -54,6 +55,8 @@ type Verifier struct {
 	// it. Without it orchestrix-signature is always required: who could strip
 	// all of these headers from a push would otherwise pass.
 	AllowPlain bool
+
+	states sync.Pool // of *signing, each for the Secrets that it was made with
 }
 
 // Verify reports whether header and body are those of a signed push: nil, or
@@ -78,7 +81,8 @@ func (v *Verifier) Verify(header http.Header, body []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, HeaderSignature)
 	}
-	st := newSigning(v.Secrets)
+	st := v.signing()
+	defer v.keep(st)
 	st.begin(m.id, m.timestamp)
 	if !v.matches(st, &signatures, body) {
 		return fmt.Errorf("%w: %s", ErrNoMatchingSignature, HeaderSignature)
@@ -89,6 +93,23 @@ func (v *Verifier) Verify(header http.Header, body []byte) error {
 	return v.verifyOwn(m, st, body)
 }
 
+// signing returns the state for the secrets, prepared by an earlier call where there
+// was one: hashing the padded keys is half of a short HMAC.
+func (v *Verifier) signing() *signing {
+	if st, ok := v.states.Get().(*signing); ok && slices.Equal(st.secrets, v.Secrets) {
+		return st
+	}
+	return newSigning(slices.Clone(v.Secrets))
+}
+
+// keep keeps a state for the next call, unless a push with giant headers filled it.
+func (v *Verifier) keep(st *signing) {
+	const most = 64 << 10
+	if cap(st.prefix) <= most {
+		v.states.Put(st)
+	}
+}
+
 func (v *Verifier) verifyOwn(m *message, st *signing, body []byte) error {
 	if m.own == "" {
 		return fmt.Errorf("%w: %s", ErrMissingHeader, HeaderOwnSignature)
@@ -97,7 +118,7 @@ func (v *Verifier) verifyOwn(m *message, st *signing, body []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, HeaderOwnSignature)
 	}
-	st.prefix = append(st.prefix, m.lines.canonical()...)
+	st.prefix = m.lines.append(st.prefix)
 	if !v.matches(st, &signatures, st.hexDigest(body)) {
 		return fmt.Errorf("%w: %s", ErrNoMatchingSignature, HeaderOwnSignature)
 	}
@@ -161,12 +182,14 @@ type message struct {
 	id, signature, own string
 	timestamp          int64
 	lines              headerLines
+	few                [16]headerLine // the lines of an ordinary push
 }
 
 // readMessage reads the headers in one pass, whatever the case of their names:
 // not every http.Header was filled by net/http.
 func readMessage(header http.Header) (*message, error) {
 	m, timestamp := &message{}, ""
+	m.lines = m.few[:0]
 	for key, values := range header {
 		name := signedName(key)
 		if name == "" {
@@ -200,8 +223,24 @@ func readMessage(header http.Header) (*message, error) {
 	return m, m.check(timestamp)
 }
 
+// canonicalNames are those of a push in the form that net/http gives them.
+var canonicalNames = func() map[string]string {
+	names := map[string]string{}
+	for _, name := range [...]string{
+		HeaderID, HeaderTimestamp, HeaderSignature, HeaderOwnSignature, HeaderAttempt, HeaderDeadline, HeaderEnqueuedAt, HeaderEpoch,
+		HeaderIncarnation, HeaderJobType, HeaderKey, HeaderMaxAttempts, HeaderQueue, HeaderSchedule, HeaderScheduledFor,
+		HeaderAttemptToken, HeaderCallbackURL, HeaderHeartbeatTimeout,
+	} {
+		names[http.CanonicalHeaderKey(name)] = name
+	}
+	return names
+}()
+
 // signedName returns the lower-case name of a header that matters here, or "".
 func signedName(key string) string {
+	if name, ok := canonicalNames[key]; ok {
+		return name // without a copy
+	}
 	const prefix = "webhook-"
 	if len(key) > len(HeaderPrefix) && strings.EqualFold(key[:len(HeaderPrefix)], HeaderPrefix) {
 		return strings.ToLower(key)
@@ -225,15 +264,14 @@ func (m *message) check(timestamp string) error {
 	if len(m.id) > maxIDLength || strings.Contains(m.id, ".") {
 		return fmt.Errorf("%w: %s", ErrMalformedHeader, HeaderID)
 	}
-	seen := make(map[string]bool, len(m.lines))
-	for _, l := range m.lines {
-		if seen[l.name] {
+	m.lines.sort()
+	for i, l := range m.lines {
+		if i > 0 && m.lines[i-1].name == l.name {
 			return fmt.Errorf("%w: %s", ErrDuplicateHeader, l.name)
 		}
 		if strings.ContainsAny(l.value, "\r\n\x00") {
 			return fmt.Errorf("%w: %s", ErrMalformedHeader, l.name)
 		}
-		seen[l.name] = true
 	}
 	var err error
 	m.timestamp, err = parseTimestamp(timestamp)

@@ -286,3 +286,48 @@ func BenchmarkVerifyHostile(b *testing.B) {
 		}
 	}
 }
+
+// What a Verifier has prepared for its secrets is not used for others.
+func TestVerifierIsGivenOtherSecrets(t *testing.T) {
+	t.Parallel()
+	older, newer := NewSecret(), NewSecret()
+	v := verifierAt(signedAt, older)
+	for range 3 {
+		for _, c := range []struct {
+			accepted []Secret
+			ok       bool
+		}{{[]Secret{older}, true}, {[]Secret{newer}, false}, {[]Secret{newer, older}, true}, {[]Secret{newer, newer}, false}} {
+			v.Secrets = c.accepted
+			if err := v.Verify(push(t, older), payload); (err == nil) != c.ok {
+				t.Errorf("with %d secrets: %v", len(c.accepted), err)
+			}
+		}
+	}
+	accepted := []Secret{older}
+	v.Secrets = accepted
+	if err := v.Verify(push(t, older), payload); err != nil {
+		t.Fatal(err)
+	}
+	accepted[0] = newer // in place
+	if err := v.Verify(push(t, older), payload); !errors.Is(err, ErrNoMatchingSignature) {
+		t.Errorf("by a secret that is gone: %v", err)
+	}
+}
+
+func TestVerifyingAllocatesLittle(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates too, and empties pools")
+	}
+	// What has an environment of its own runs alone: others' allocations would be counted.
+	t.Setenv("ALONE", "true")
+	secret := NewSecret()
+	h, v := push(t, secret), verifierAt(signedAt, secret)
+	n := testing.AllocsPerRun(100, func() {
+		if err := v.Verify(h, payload); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n > 1 {
+		t.Errorf("verifying allocates %.0f times, want once: the headers", n)
+	}
+}
