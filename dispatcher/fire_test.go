@@ -182,8 +182,8 @@ func TestFiringsOfOneCommitAreBounded(t *testing.T) {
 func TestSchedulesSleepAndFire(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const n = 2000
-		s := store.New(model.New(64, nil))
+		const n = 2000 // so that each shard has more than one commit's
+		s := store.New(model.New(8, nil))
 		d := New(Options{Store: s, Push: push.New(push.Options{})})
 		if err := d.Start(t.Context()); err != nil {
 			t.Fatal(err)

@@ -21,7 +21,7 @@ type Policy struct {
 	// CatchUp says what happens after downtime to the slots that were not fired in time:
 	// one of the CatchUp constants; empty is CatchUpLatest.
 	CatchUp string `json:"catch_up,omitempty"`
-	// CatchUpWindow is how late a slot may still be fired then, at most MaxCatchUpWindow;
+	// CatchUpWindow is how late a slot may still be fired then, MinCatchUpWindow to MaxCatchUpWindow;
 	// 0 is DefaultCatchUpWindow.
 	CatchUpWindow job.Duration `json:"catch_up_window,omitempty"`
 	// PauseOnFailure is how many runs in a row, as they end, may be dead before the
@@ -51,6 +51,7 @@ const (
 	// another node serves the shard of one that has died, and that is no downtime.
 	Grace                = 15 * time.Second
 	DefaultCatchUpWindow = job.Duration(24 * time.Hour)
+	MinCatchUpWindow     = job.Duration(time.Second)
 	MaxCatchUpWindow     = job.Duration(366 * 24 * time.Hour)
 	MaxCatchUp           = 1000
 	MaxPauseOnFailure    = 1000
@@ -67,8 +68,8 @@ func (p *Policy) Validate() (errs []job.FieldError) {
 		errs = append(errs, job.FieldError{Field: "catch_up", Message: "must be skip, latest or all"})
 	}
 	switch {
-	case p.CatchUpWindow < 0 || p.CatchUpWindow > MaxCatchUpWindow:
-		errs = append(errs, job.FieldError{Field: "catch_up_window", Message: "must be from 1s to " + MaxCatchUpWindow.String()})
+	case p.CatchUpWindow != 0 && p.CatchUpWindow < MinCatchUpWindow || p.CatchUpWindow > MaxCatchUpWindow:
+		errs = append(errs, job.FieldError{Field: "catch_up_window", Message: "must be from " + MinCatchUpWindow.String() + " to " + MaxCatchUpWindow.String()})
 	case p.CatchUpWindow > 0 && p.CatchUp == CatchUpSkip:
 		errs = append(errs, job.FieldError{Field: "catch_up_window", Message: "must not be given with catch_up: skip"})
 	}
