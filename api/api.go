@@ -48,6 +48,8 @@ type api struct {
 	log     *slog.Logger
 	version string
 	huma    huma.API
+	// closing ends when the server shuts down: streams end then.
+	closing context.Context
 	// durability is the end of an enqueue's answer.
 	durability []byte
 }
@@ -66,17 +68,24 @@ func New(o Options) http.Handler {
 		a.durability = strconv.AppendQuote([]byte(`,"durability":`), d)
 	}
 	router := newRouter()
-	router.Use(a.around)
+	var end context.CancelFunc
+	a.closing, end = context.WithCancel(context.Background())
+	router.Use(a.around, a.followLog)
 	router.NoRoute(a.noRoute)
 	router.NoMethod(a.noMethod)
 	a.probes(router)
-	if o.ProbesOnly {
-		return router
+	if !o.ProbesOnly {
+		a.huma = a.newHuma(router)
+		a.routes(router)
+		a.serveDocument(router)
 	}
-	a.huma = a.newHuma(router)
-	a.routes(router)
-	a.serveDocument(router)
-	return router
+	return &handler{router, end}
+}
+
+// handler is what New returns. end ends its streams.
+type handler struct {
+	http.Handler
+	end context.CancelFunc
 }
 
 type noMetrics struct{}
@@ -226,11 +235,15 @@ const (
 // NewServer returns an HTTP server for the handler with its time-outs set. The
 // caller sets the address or listens, and shuts it down.
 func NewServer(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
+	s := &http.Server{
 		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: answerTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // mostly clients that went away
 	}
+	if own, ok := h.(*handler); ok {
+		s.RegisterOnShutdown(own.end)
+	}
+	return s
 }
 
 // NewListener stands before a server of NewServer: it serves enqueues itself, as

@@ -25,6 +25,7 @@ func viewLogLine(l *control.LogLine) LogLine {
 type jobLogInput struct {
 	JobPath
 	PageParams
+	Follow bool `query:"follow" doc:"Stream what there is and what comes, until the job has ended, as Accept: text/event-stream does."`
 }
 
 // JobLog is a page of a job's log.
@@ -43,6 +44,7 @@ func (a *api) logRoute() {
 		method: "GET", path: jobLogPath, id: "get-job-logs", tag: jobsTag, errors: []int{404},
 		summary: "Read what workers have logged of a job, the oldest line first",
 	}, a.getJobLog)
+	a.describeStream()
 }
 
 func (a *api) getJobLog(ctx context.Context, in *jobLogInput) (*jobLogOutput, error) {

@@ -3,11 +3,20 @@ package api_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"log/slog"
+	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/orchestrix/orchestrix/api"
 )
 
 // What a worker tells of its attempt is shown with the job, pushed or taken over, and in
@@ -88,6 +97,128 @@ func TestJobLogOfAPush(t *testing.T) {
 	close(answer)
 	if got := s.want(200, "GET", "/v1/jobs/"+at.id+"?wait=30s", "").text("status"); got != "succeeded" {
 		t.Errorf("it is %s", got)
+	}
+}
+
+// follow reads a stream of events to its end: their lines but for the times in them.
+func follow(t *testing.T, url string, header ...string) (events []string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	defer resp.Body.Close()
+	if got := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK || got != "text/event-stream" {
+		t.Errorf("%d %s", resp.StatusCode, got)
+		return nil
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	for event := range strings.SplitSeq(strings.TrimSuffix(string(body), "\n\n"), "\n\n") {
+		events = append(events, times.ReplaceAllString(event, `"$1":""`))
+	}
+	return events
+}
+
+var times = regexp.MustCompile(`"(time|at)":"[^"]*"`)
+
+// A log is followed from its first line, or from behind one, until the job has ended.
+func TestFollowLog(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	at := s.start(s.takeOver(accepts), "")
+	real := httptest.NewServer(s.handler)
+	t.Cleanup(real.Close)
+	s.report(200, at, "/logs", `{"entries": [{"message": "a\ndata: b"}, {"level": "error", "message": "c"}]}`)
+	s.report(200, at, "/progress", `{"percent": 50}`)
+	path := real.URL + "/v1/jobs/" + at.id + "/logs"
+	followed := make(chan []string)
+	go func() { followed <- follow(t, path, "Accept", "text/event-stream") }()
+	s.report(200, at, "/logs", `{"entries": [{"message": "d"}]}`)
+	s.report(200, at, "/complete", `{}`)
+	first, second, third := "id: 1\nevent: log\ndata: {\"number\":1,\"attempt\":1,\"level\":\"info\",\"time\":\"\",\"message\":\"a\\ndata: b\"}",
+		"id: 2\nevent: log\ndata: {\"number\":2,\"attempt\":1,\"level\":\"error\",\"time\":\"\",\"message\":\"c\"}",
+		"id: 3\nevent: log\ndata: {\"number\":3,\"attempt\":1,\"level\":\"info\",\"time\":\"\",\"message\":\"d\"}"
+	half, end := "event: progress\ndata: {\"percent\":50,\"at\":\"\",\"attempt\":1}", "event: end\ndata: {\"status\":\"succeeded\"}"
+	got := <-followed
+	slices.Sort(got[:max(len(got)-1, 0)]) // progress may come before the last line or behind it
+	if diff := cmp.Diff(got, []string{half, first, second, third, end}); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(follow(t, path+"?follow=true", "Last-Event-ID", "2"), []string{third, half, end}); diff != "" {
+		t.Errorf("continued: %s", diff)
+	}
+	for _, bad := range []string{"-1", "x"} {
+		s.want(422, "GET", "/v1/jobs/"+at.id+"/logs?follow=true", "", "Last-Event-ID", bad)
+	}
+	s.want(404, "GET", "/v1/jobs/job_nonsense/logs?follow=true", "")
+	s.want(422, "GET", "/v1/jobs/"+at.id+"/logs?follow=maybe", "")
+	s.want(401, "GET", "/v1/jobs/"+at.id+"/logs?follow=true", "", "Authorization", "Bearer "+at.token)
+}
+
+// A stream goes on while nothing happens, and ends with the server.
+func TestFollowEndsWithTheServer(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	at := s.start(s.takeOver(accepts), "")
+	s.report(200, at, "/logs", `{"entries": [{"message": "a"}]}`)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := api.NewServer(s.handler, slog.New(slog.DiscardHandler))
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+l.Addr().String()+"/v1/jobs/"+at.id+"/logs?follow=true", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := server.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if body, err := io.ReadAll(resp.Body); err != nil || !strings.HasPrefix(string(body), "id: 1\n") || strings.Contains(string(body), "event: end") {
+		t.Errorf("%q, %v", body, err)
+	}
+	<-served
+}
+
+// slowWriter is a client that takes nothing.
+type slowWriter struct{ http.ResponseWriter }
+
+func (slowWriter) Write([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+
+// A client that does not read is cut off, although its job goes on.
+func TestFollowerIsCutOff(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	at := s.start(s.takeOver(accepts), "")
+	s.report(200, at, "/logs", `{"entries": [{"message": "a"}, {"message": "b"}]}`)
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(slowWriter{w}, request("GET", "/v1/jobs/"+at.id+"/logs?follow=true", ""))
+	if w.Body.Len() != 0 {
+		t.Errorf("it was sent %s", w.Body)
+	}
+	if got := s.want(200, "GET", "/v1/jobs/"+at.id, "").text("status"); got != "running" {
+		t.Errorf("its job is %s", got)
 	}
 }
 

@@ -38,6 +38,7 @@ type step struct {
 type request struct {
 	method, url, key, contentType, body string
 	at                                  time.Time
+	last                                string // of the events that the client has
 }
 
 func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -46,7 +47,7 @@ func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	s.requests = append(s.requests, request{
-		r.Method, r.URL.String(), r.Header.Get("Authorization"), r.Header.Get("Content-Type"), string(body), time.Now(),
+		r.Method, r.URL.String(), r.Header.Get("Authorization"), r.Header.Get("Content-Type"), string(body), time.Now(), r.Header.Get("Last-Event-ID"),
 	})
 	if len(s.steps) == 0 {
 		return nil, errors.New("the script has no step left")

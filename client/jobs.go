@@ -110,6 +110,13 @@ type Job struct {
 	Result         json.RawMessage `json:"result,omitempty"`
 	ResultType     string          `json:"result_type,omitempty"`
 	ResultEncoding string          `json:"result_encoding,omitempty"`
+	// Accepted says that a worker has taken the running attempt over: when it was last
+	// heard of, and when the attempt has to have ended.
+	Accepted    bool      `json:"accepted,omitempty"`
+	HeartbeatAt time.Time `json:"heartbeat_at,omitzero"`
+	Deadline    time.Time `json:"deadline,omitzero"`
+	// Progress is how far a worker has said it to be; nil where none has.
+	Progress *Progress `json:"progress,omitempty"`
 	// Attempts are the newest, the oldest of them first.
 	Attempts []Attempt `json:"attempts,omitempty"`
 }

@@ -187,6 +187,8 @@ type Control struct {
 	paces      paces
 	// reports is how often attempts tell of themselves.
 	reports reportPace
+	// followers are how many follow the logs of jobs.
+	followers atomic.Int64
 }
 
 // New returns a Control. Call Load before anything else, and Close at the end.

@@ -23,7 +23,7 @@ orchestrix jobs watch job_01kwersrg009d020g30g2gc1r8`
 
 func (c *cli) jobsCommand() *cobra.Command {
 	return group("jobs", "See and change jobs", "See what became of jobs, and change what becomes of them.", jobsExample,
-		c.jobsListCommand(), c.jobsGetCommand(), c.jobsExplainCommand(), c.jobsPayloadCommand(), c.jobsWatchCommand(),
+		c.jobsListCommand(), c.jobsGetCommand(), c.jobsExplainCommand(), c.jobsPayloadCommand(), c.jobsLogsCommand(), c.jobsWatchCommand(),
 		c.bulk(c.jobsDeleteCommand(), "delete", (*client.Client).DeleteJobs),
 		c.bulk(c.jobVerb("cancel", "Cancel waiting jobs; a push under way is aborted", (*client.Client).CancelJob), "cancel", (*client.Client).CancelJobs),
 		c.bulk(c.jobVerb("retry", "Run ended jobs again, with a fresh count of attempts", (*client.Client).RetryJob), "retry", (*client.Client).RetryJobs),
@@ -139,6 +139,10 @@ func jobFields(j *client.Job, waiting string, now time.Time) fields {
 	if !j.FinishedAt.IsZero() {
 		f.add("finished", j.FinishedAt.Local().Format(time.RFC3339)+" ("+ago(j.FinishedAt, now)+")")
 	}
+	if j.Accepted {
+		f.add("taken over", "last heard of "+ago(j.HeartbeatAt, now)+", to end by "+j.Deadline.Local().Format(time.RFC3339))
+	}
+	f.add("progress", shownProgress(j.Progress))
 	f.add("attempts", strconv.Itoa(j.Attempt))
 	f.add("payload", shownPayload(j))
 	f.add("result", oneLine(string(j.Result), 200))

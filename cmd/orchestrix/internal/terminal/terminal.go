@@ -164,13 +164,13 @@ func (t *Terminal) Paint(word string) string {
 	switch word {
 	case "succeeded", "ok", "yes", "healthy", "200":
 		return text.FgGreen.Sprint(word)
-	case "dead", "failed", "FAILED", "no", "timed_out", "lost":
+	case "dead", "failed", "FAILED", "no", "timed_out", "lost", "error", "critical":
 		return text.FgRed.Sprint(word)
 	case "retrying", "warn", "paused", "throttled", "circuit_open", "expired":
 		return text.FgYellow.Sprint(word)
 	case "running":
 		return text.FgCyan.Sprint(word)
-	case "scheduled", "pending", "cancelled":
+	case "scheduled", "pending", "cancelled", "trace", "debug":
 		return text.Faint.Sprint(word)
 	}
 	return word
