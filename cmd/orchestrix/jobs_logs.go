@@ -16,7 +16,7 @@ func (c *cli) jobsLogsCommand() *cobra.Command {
 	var follow bool
 	cmd := &cobra.Command{
 		Use: "logs <id>", Short: "Show what workers have logged of a job", Args: cobra.ExactArgs(1),
-		Long:    "Show what workers have logged of a job, the oldest line first. With -o json each line\nis an object of its own.",
+		Long:    "Show what workers have logged of a job, the oldest line first. With -o json\neach line is an object of its own.",
 		Example: indent("orchestrix jobs logs --follow job_01kwersrg009d020g30g2gc1r8"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			api, err := c.client()
