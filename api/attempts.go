@@ -91,7 +91,7 @@ type failure struct {
 var failureObject = object[failure]{
 	name: "Failure", description: "The end of an attempt that has not succeeded.", defaults: func() failure { return failure{retry: true} },
 	fields: []field[failure]{
-		text("error", func(f *failure) *string { return &f.Error }, "", doc("Why, for people; what is longer than 1,000 bytes is cut.")),
+		text("error", func(f *failure) *string { return &f.Error }, "", doc("Why, for people; what is longer than 512 bytes is cut.")),
 		boolean("retry", func(f *failure) *bool { return &f.retry }, doc("Whether the job is tried again by its policy, which is so where this is absent.")),
 		duration("retry_after", func(f *failure) *job.Duration { return &f.RetryAfter }, "", doc("How long the next attempt waits at least, up to a day.")),
 		boolean("released", func(f *failure) *bool { return &f.Released },
