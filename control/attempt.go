@@ -8,7 +8,6 @@ import (
 	"errors"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/orchestrix/orchestrix/dispatcher"
 	"github.com/orchestrix/orchestrix/job"
@@ -120,11 +119,7 @@ func cutError(text string) string {
 	if len(text) <= job.MaxErrorKept {
 		return text
 	}
-	text = text[:job.MaxErrorKept-len("…")]
-	for len(text) > 0 && !utf8.ValidString(text[max(0, len(text)-utf8.UTFMax):]) && !utf8.RuneStart(text[len(text)-1]) {
-		text = text[:len(text)-1]
-	}
-	return text + "…"
+	return job.CutText(text, job.MaxErrorKept-len("…")) + "…"
 }
 
 func (c *Control) endAttempt(ctx context.Context, a Attempt, answer push.Answer) error {

@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"cmp"
 	"container/heap"
 	"time"
 
@@ -70,14 +71,7 @@ func (w *Worker) patience() (heartbeat, limit time.Duration) {
 	if w == nil {
 		return DefaultHeartbeat, DefaultAsyncTimeout
 	}
-	return orDefault(w.Heartbeat, DefaultHeartbeat), orDefault(w.AsyncTimeout, DefaultAsyncTimeout)
-}
-
-func orDefault(d, other time.Duration) time.Duration {
-	if d > 0 {
-		return d
-	}
-	return other
+	return cmp.Or(w.Heartbeat, DefaultHeartbeat), cmp.Or(w.AsyncTimeout, DefaultAsyncTimeout)
 }
 
 func (m *machine) keepAccepted(it *item, record *store.Accepted) {

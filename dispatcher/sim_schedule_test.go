@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -176,7 +177,7 @@ func (s *sim) trigger(k *simSchedule) {
 func (s *sim) bookFired() {
 	for i := range s.commit.Fire {
 		f := &s.commit.Fire[i]
-		k := s.schedules[slices.IndexFunc(s.schedules, func(k *simSchedule) bool { return k.name == f.Schedule.Name })]
+		k := s.schedule(f.Schedule.Name)
 		stored, err := s.store.GetSchedule(context.Background(), k.name)
 		s.must(err)
 		if stored.Runs != f.Schedule.Runs+uint64(len(f.Runs)) || stored.Last != f.Schedule.Last || !bytes.Equal(stored.State, f.Schedule.State) || f.Schedule.Version != stored.Version {
@@ -240,7 +241,7 @@ func (s *sim) checkOverlap(c *store.Commit) {
 				cancelled = true
 				continue
 			}
-			k := s.schedules[slices.IndexFunc(s.schedules, func(k *simSchedule) bool { return k.name == f.Schedule.Name })]
+			k := s.schedule(f.Schedule.Name)
 			_, asked := k.asked[out.Job.ID]
 			switch {
 			case asked || !lives:
@@ -267,14 +268,30 @@ func (s *sim) goesOn(id job.ID) bool {
 	return !j.Settled() && j.Incarnation == 0
 }
 
+// stored goes through the schedules that exist, as the store has them.
+func (s *sim) stored() iter.Seq2[*simSchedule, *store.Schedule] {
+	return func(yield func(*simSchedule, *store.Schedule) bool) {
+		for _, k := range s.schedules {
+			stored, err := s.store.GetSchedule(context.Background(), k.name)
+			if errors.Is(err, store.ErrNotFound) {
+				continue
+			}
+			s.must(err)
+			if !yield(k, stored) {
+				return
+			}
+		}
+	}
+}
+
+// schedule returns what people know of a schedule.
+func (s *sim) schedule(name string) *simSchedule {
+	return s.schedules[slices.IndexFunc(s.schedules, func(k *simSchedule) bool { return k.name == name })]
+}
+
 // checkDue checks, when all faults are over, that no schedule is due.
 func (s *sim) checkDue() {
-	for _, k := range s.schedules {
-		stored, err := s.store.GetSchedule(context.Background(), k.name)
-		if errors.Is(err, store.ErrNotFound) {
-			continue
-		}
-		s.must(err)
+	for k, stored := range s.stored() {
 		state := stateOf(stored)
 		if next := k.tables[stored.Version].NextFire(&state); !next.IsZero() && !next.After(s.now) {
 			s.fail("%s is due since %s at %s: %s, wakes %s", k.name, next, s.now, stored.State, s.wake)
@@ -300,12 +317,7 @@ func (s *sim) settleSchedules() {
 
 // endSchedules ends the schedules, so that the run does.
 func (s *sim) endSchedules() {
-	for _, k := range s.schedules {
-		stored, err := s.store.GetSchedule(context.Background(), k.name)
-		if errors.Is(err, store.ErrNotFound) {
-			continue
-		}
-		s.must(err)
+	for k, stored := range s.stored() {
 		d := definitionOf(stored)
 		d.EndsAt = s.now.Add(time.Millisecond)
 		s.change(k, func(state *scheduler.State) { state.Skip(s.now) }, &d)
@@ -315,12 +327,7 @@ func (s *sim) endSchedules() {
 // noneWaits reports whether no slot waits for a run to end. That a run has ended is not
 // told of one that was asked for before its schedule had to know, but seen in a minute.
 func (s *sim) noneWaits() bool {
-	for _, k := range s.schedules {
-		stored, err := s.store.GetSchedule(context.Background(), k.name)
-		if errors.Is(err, store.ErrNotFound) {
-			continue
-		}
-		s.must(err)
+	for _, stored := range s.stored() {
 		if state := stateOf(stored); !state.Waiting.IsZero() {
 			return false
 		}
@@ -330,12 +337,7 @@ func (s *sim) noneWaits() bool {
 
 // checkSchedules checks, at the end, that each slot has fired or is counted otherwise.
 func (s *sim) checkSchedules() {
-	for _, k := range s.schedules {
-		stored, err := s.store.GetSchedule(context.Background(), k.name)
-		if errors.Is(err, store.ErrNotFound) {
-			continue
-		}
-		s.must(err)
+	for k, stored := range s.stored() {
 		state := stateOf(stored)
 		if !state.Waiting.IsZero() {
 			s.fail("slot %s of %s still waits at the end: %s", state.Waiting, k.name, stored.State)

@@ -146,14 +146,14 @@ func (j *Job) AddAttempt(a Attempt) {
 		// A copy, so that the whole answer is not kept in memory under it.
 		a.Answer = bytes.Clone(a.Answer[:MaxAnswerKept])
 	}
-	a.Error = cutText(a.Error, MaxErrorKept)
+	a.Error = CutText(a.Error, MaxErrorKept)
 	kept := j.Attempts[max(len(j.Attempts)-MaxAttemptsKept+1, 0):]
 	j.Attempts = append(slices.Clip(kept), a)
 }
 
-// cutText returns the beginning of s, at most limit bytes of it, without half a
+// CutText returns the beginning of s, at most limit bytes of it, without half a
 // character at its end.
-func cutText(s string, limit int) string {
+func CutText(s string, limit int) string {
 	if len(s) <= limit {
 		return s
 	}

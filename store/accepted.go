@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -157,23 +156,16 @@ func (s *Store) beat(ctx context.Context, id job.ID, attempt int) error {
 }
 
 // Accepted returns all accepted attempts of the shard.
-func (o *Owner) Accepted(ctx context.Context) ([]Accepted, error) {
-	var all []Accepted
-	for from := []byte{spaceAccepted}; ; {
-		records, err := o.store.engine.Scan(ctx, o.shard, engine.Range{From: from, To: []byte{spaceAccepted + 1}, Limit: recoverChunk})
-		if err != nil {
-			return nil, o.failed("read accepted attempts", err)
-		}
+func (o *Owner) Accepted(ctx context.Context) (all []Accepted, err error) {
+	err = o.store.scanSpace(ctx, o.shard, spaceAccepted, func(records []engine.Entry) error {
 		some, err := o.loadAccepted(ctx, records)
-		if err != nil {
-			return nil, o.failed("read accepted attempts", err)
-		}
 		all = append(all, some...)
-		if len(records) < recoverChunk {
-			return all, nil
-		}
-		from = slices.Concat(records[len(records)-1].Key, []byte{0})
+		return err
+	})
+	if err != nil {
+		return nil, o.failed("read accepted attempts", err)
 	}
+	return all, nil
 }
 
 func (o *Owner) loadAccepted(ctx context.Context, records []engine.Entry) ([]Accepted, error) {

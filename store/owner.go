@@ -98,24 +98,38 @@ func (o *Owner) failed(what string, err error) error {
 // worker has not accepted it.
 // A record without a live entry is returned without entries, so that it can be
 // put into ClaimsDone.
-func (o *Owner) Recover(ctx context.Context) ([]Claim, error) {
-	var claims []Claim
-	for from := []byte{spaceClaim}; ; {
-		records, err := o.store.engine.Scan(ctx, o.shard, engine.Range{From: from, To: []byte{spaceClaim + 1}, Limit: recoverChunk})
-		if err != nil {
-			return nil, o.failed("recover", err)
-		}
+func (o *Owner) Recover(ctx context.Context) (claims []Claim, err error) {
+	err = o.store.scanSpace(ctx, o.shard, spaceClaim, func(records []engine.Entry) error {
 		for _, r := range records {
 			c, err := o.recover(ctx, r)
 			if err != nil {
-				return nil, o.failed("recover", err)
+				return err
 			}
 			claims = append(claims, c)
 		}
-		if len(records) < recoverChunk {
-			return claims, nil
+		return nil
+	})
+	if err != nil {
+		return nil, o.failed("recover", err)
+	}
+	return claims, nil
+}
+
+// scanSpace calls f with all entries of a space of a shard, some at a time, in their
+// order, until it returns an error.
+func (s *Store) scanSpace(ctx context.Context, shard int, space byte, f func([]engine.Entry) error) error {
+	for from := []byte{space}; ; {
+		entries, err := s.engine.Scan(ctx, shard, engine.Range{From: from, To: []byte{space + 1}, Limit: recoverChunk})
+		if err != nil {
+			return err
 		}
-		from = slices.Concat(records[len(records)-1].Key, []byte{0})
+		if err := f(entries); err != nil {
+			return err
+		}
+		if len(entries) < recoverChunk {
+			return nil
+		}
+		from = slices.Concat(entries[len(entries)-1].Key, []byte{0})
 	}
 }
 
